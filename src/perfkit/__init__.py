@@ -1,0 +1,44 @@
+"""perfkit: drop-in runtime optimization for Python applications that run for days.
+
+``import perfkit`` loads this file and nothing else: every public name and module is loaded by its first use (PEP 562),
+from the table below. The imports beside the table say the same to type checkers; a test holds the two equal.
+"""
+
+from perfkit._version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from perfkit import errors as errors
+    from perfkit import testing as testing
+    from perfkit.registry import stats as stats
+    from perfkit.statefile import AsyncStateFile as AsyncStateFile
+    from perfkit.statefile import StateFile as StateFile
+    from perfkit.statefile import read_json as read_json
+
+# name -> the module that has it; a name that is a module itself maps to None
+_PUBLIC = {
+    "AsyncStateFile": "perfkit.statefile",
+    "StateFile": "perfkit.statefile",
+    "errors": None,
+    "read_json": "perfkit.statefile",
+    "stats": "perfkit.registry",
+    "testing": None,
+}
+
+__all__ = ["AsyncStateFile", "StateFile", "__version__", "errors", "read_json", "stats", "testing"]  # noqa: F822 (PEP 562)
+
+
+def __getattr__(name: str) -> object:
+    try:
+        home = _PUBLIC[name]
+    except KeyError:
+        raise AttributeError(f"module 'perfkit' has no attribute {name!r}") from None
+    from importlib import import_module
+
+    value = import_module(f"perfkit.{name}") if home is None else getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,133 @@
+"""Running blocking calls off the event loop: one hop, a bounded number of daemon threads, and cancellation that can be trusted.
+
+``loop.run_in_executor`` leaves a cancelled call running behind its caller's back. Here a call that was cancelled before it
+started never runs, and one that had started is waited for: when CancelledError is raised the call is over, so whatever it took can
+be given back. asyncio's own executor also keeps the interpreter from exiting while a thread is stuck; daemon threads don't.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import Any, TypeVar, TypeVarTuple
+
+from perfkit._base import fork
+
+__all__ = ["Offloader"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_WAITING, _STARTED, _WITHDRAWN = range(3)
+
+
+class _Call:
+    """One function to run in a worker, and the future of the task that awaits it."""
+
+    __slots__ = ("_args", "_context", "_fn", "_future", "_loop", "_mutex", "_state")
+
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], future: "asyncio.Future[Any]") -> None:
+        self._fn = fn
+        self._args = args
+        self._context: Context = copy_context()
+        self._future = future
+        self._loop = future.get_loop()
+        self._mutex = threading.Lock()
+        self._state = _WAITING
+
+    def withdraw(self) -> bool:
+        """Keep the call from running; False if it has started."""
+        return self._move_to(_WITHDRAWN)
+
+    def run(self) -> None:
+        if not self._move_to(_STARTED):
+            return
+        result, error = None, None
+        try:
+            result = self._context.run(self._fn, *self._args)
+        except BaseException as raised:  # noqa: BLE001 (it is raised again in the awaiting task)
+            error = raised
+        try:
+            self._loop.call_soon_threadsafe(self._settle, result, error)
+        except RuntimeError:  # the loop was closed under us, and nobody is left who could be told
+            return
+
+    def _move_to(self, state: int) -> bool:
+        with self._mutex:
+            if self._state != _WAITING:
+                return False
+            self._state = state
+            return True
+
+    def _settle(self, result: Any, error: BaseException | None) -> None:
+        if self._future.done():
+            return
+        if error is None:
+            self._future.set_result(result)
+        elif isinstance(error, StopIteration):  # which a future can't carry
+            self._future.set_exception(RuntimeError("StopIteration raised in a worker thread"))
+        else:
+            self._future.set_exception(error)
+
+
+class Offloader:
+    """At most ``max_workers`` named daemon threads, started when there is work for one more than there are idle."""
+
+    def __init__(self, max_workers: int, name: str) -> None:
+        self.max_workers = max_workers
+        self.name = name
+        self._after_fork_in_child()
+        fork.after_in_child(self)
+
+    async def run(self, fn: "Callable[[*Ts], T]", *args: *Ts) -> T:
+        """Return ``fn(*args)``, called in a worker thread with the caller's context variables.
+
+        Cancelled before a worker took it up, the call never runs. Cancelled later, this waits for its end and then raises
+        CancelledError, from the call's own error if it had one; its result is dropped.
+        """
+        future = asyncio.get_running_loop().create_future()
+        call = _Call(fn, args, future)
+        self._submit(call)
+        cancelled: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
+                await asyncio.shield(future)
+            except asyncio.CancelledError as error:
+                if call.withdraw():
+                    raise
+                cancelled = error
+            except BaseException:  # noqa: BLE001 (the call's own; it is raised below)
+                break
+        if cancelled is not None:
+            raise cancelled from future.exception()
+        result: T = future.result()
+        return result
+
+    def _submit(self, call: _Call) -> None:
+        with self._wanted:
+            self._calls.append(call)
+            if self._idle >= len(self._calls) or self._workers >= self.max_workers:
+                self._wanted.notify()
+                return
+            self._workers += 1
+            number = self._workers
+        threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._wanted:
+                while not self._calls:
+                    self._idle += 1
+                    self._wanted.wait()
+                    self._idle -= 1
+                call = self._calls.popleft()
+            call.run()
+            del call  # or its result would live until the next one comes
+
+    def _after_fork_in_child(self) -> None:
+        """Threads don't survive a fork, and what they were to do belongs to the parent."""
+        self._wanted = threading.Condition(threading.Lock())
+        self._calls: deque[_Call] = deque()
+        self._workers = 0
+        self._idle = 0

@@ -1,0 +1,76 @@
+"""The errors of perfkit: one root, and each error also the builtin that callers already catch.
+
+::
+
+    PerfkitError
+    └── StateFileError
+        ├── StateFileConflict     (RuntimeError)            somebody wrote since the version that save() was based on
+        ├── StateFileCorrupt      (json.JSONDecodeError)    the file is not JSON; it was not touched
+        ├── StateFileEncodeError  (TypeError, ValueError)   the document holds something that JSON has no form for
+        ├── StateFileLockError    (RuntimeError)            an edit inside an edit of one file, or one carried over a
+        fork └── StateFileTimeout      (TimeoutError)            the lock was not had in time
+
+An error of a part lives in the part and is loaded from here on first use. Facts are attributes; every error pickles
+with them. Exceptions of the caller's own functions pass through perfkit unwrapped.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from perfkit.statefile.errors import StateFileConflict as StateFileConflict
+    from perfkit.statefile.errors import StateFileCorrupt as StateFileCorrupt
+    from perfkit.statefile.errors import StateFileEncodeError as StateFileEncodeError
+    from perfkit.statefile.errors import StateFileError as StateFileError
+    from perfkit.statefile.errors import StateFileLockError as StateFileLockError
+    from perfkit.statefile.errors import StateFileTimeout as StateFileTimeout
+
+_PARTS = {
+    "StateFileConflict": "perfkit.statefile.errors",
+    "StateFileCorrupt": "perfkit.statefile.errors",
+    "StateFileEncodeError": "perfkit.statefile.errors",
+    "StateFileError": "perfkit.statefile.errors",
+    "StateFileLockError": "perfkit.statefile.errors",
+    "StateFileTimeout": "perfkit.statefile.errors",
+}
+
+__all__ = ["PerfkitError", *_PARTS]  # noqa: PLE0604 (a list of str, drawn from the table)
+
+
+class PerfkitError(Exception):
+    """The root of every error that perfkit raises on its own account.
+
+    Subclasses take a message and keyword facts, which become attributes. They pickle and copy with both, whatever the
+    constructor of the builtin beside them asks for.
+    """
+
+    def __init__(self, message: str = "", **facts: object) -> None:
+        Exception.__init__(self, message)  # not super(): the builtin beside us may want arguments of its own
+        self.__dict__.update(facts)
+
+    def __reduce__(self) -> "tuple[Any, ...]":
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(cls: "type[PerfkitError]", args: "tuple[Any, ...]", facts: "dict[str, Any]") -> PerfkitError:
+    """Make an error again without its constructor: builtins such as JSONDecodeError want arguments of their own."""
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
+
+
+def __getattr__(name: str) -> object:
+    try:
+        home = _PARTS[name]
+    except KeyError:
+        raise AttributeError(f"module 'perfkit.errors' has no attribute {name!r}") from None
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

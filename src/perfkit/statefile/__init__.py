@@ -1,0 +1,25 @@
+"""JSON state files: validated cache on the reading side; locked, atomic, durable writes on the other."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from perfkit.statefile.aio import AsyncStateFile as AsyncStateFile
+    from perfkit.statefile.cache import read_json as read_json
+    from perfkit.statefile.file import StateFile as StateFile
+    from perfkit.statefile.stats import StateFileStats as StateFileStats
+
+# Each on first use: asyncio alone would cost threaded programs 20 ms.
+_HOMES = {"AsyncStateFile": "aio", "StateFile": "file", "StateFileStats": "stats", "read_json": "cache"}
+
+__all__ = ["AsyncStateFile", "StateFile", "StateFileStats", "read_json"]
+
+
+def __getattr__(name: str) -> object:
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module 'perfkit.statefile' has no attribute {name!r}") from None
+    from importlib import import_module
+
+    value = getattr(import_module(f"perfkit.statefile.{home}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,393 @@
+"""`AsyncStateFile`: asyncio's way of using a `Store`. What touches a file or a lock runs in a worker thread, one hop an operation.
+
+A lock that isn't to be had at once is waited for on the loop, never in a worker: the workers are few, and whoever holds the lock
+may need one to give it back.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+from perfkit import registry
+from perfkit._base import fork
+from perfkit._base.atomic import Durability
+from perfkit._base.clock import Deadline
+from perfkit._base.offload import Offloader
+from perfkit.statefile.calls import absolute, check_mutator, check_version, missing_directory
+from perfkit.statefile.codec import Encoded
+from perfkit.statefile.errors import StateFileCorrupt, StateFileLockError
+from perfkit.statefile.grouping import Group
+from perfkit.statefile.lock import PathLock, lock_for, poll_delays
+from perfkit.statefile.options import Options
+from perfkit.statefile.reader import Reading
+from perfkit.statefile.stats import StateFileStats, stats_of
+from perfkit.statefile.store import Store
+
+__all__ = ["AsyncStateFile"]
+
+T = TypeVar("T")
+
+_workers = Offloader(max_workers=8, name="perfkit-statefile")
+
+
+class _Queued(Exception):  # noqa: N818 (a message to the loop, not an error)
+    """Another thread or task of this process holds the lock; ours comes in turn."""
+
+
+class _Busy(Exception):  # noqa: N818
+    """Another process holds the lock."""
+
+
+class _Turn:
+    """A lock being waited for, then held, by a task: a `Ticket` whose lock operations run in workers."""
+
+    def __init__(self, path: str, owner: object) -> None:
+        self.owner = owner
+        self.lock: PathLock | None = None
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._granted: asyncio.Future[None] = self._loop.create_future()
+        self._acquired = False
+
+    def deliver(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._grant)
+        except RuntimeError:  # the loop is closed; whoever cleans up after the task leaves
+            return
+
+    def _grant(self) -> None:
+        if not self._granted.done():
+            self._granted.set_result(None)
+
+    async def granted(self, seconds: float | None) -> bool:
+        """Wait until the lock is ours within the process."""
+        await asyncio.wait([self._granted], timeout=seconds)
+        return self._granted.done()
+
+    def attempt(self, work: Callable[[str], T], keep: bool) -> T:
+        """In a worker: do ``work(target)`` under the lock if it can be had now, else raise `_Queued` or `_Busy`."""
+        lock = self._entered()
+        if not lock.holds(self):
+            raise _Queued
+        if not self._acquired:
+            with missing_directory(lock.target):
+                self._acquired = lock.sidecar.try_acquire()
+            if not self._acquired:
+                raise _Busy
+        try:
+            return work(lock.target)
+        finally:
+            if not keep:
+                self.leave()
+
+    def _entered(self) -> PathLock:
+        if self.lock is None:
+            lock = lock_for(os.path.realpath(self._path))
+            lock.enter(self)
+            self.lock = lock
+        return self.lock
+
+    def is_held(self) -> bool:
+        """Tell whether the lock is ours; not after a fork."""
+        return self._acquired and self.lock is not None and self.lock.holds(self)
+
+    def leave(self) -> None:
+        """Give the lock back, or stop waiting for it. Harmless the second time."""
+        if self.lock is None:
+            return
+        if self.is_held():
+            self.lock.sidecar.release()
+        self._acquired = False
+        self.lock.leave(self)
+
+    __del__ = leave  # a loop that was closed in the middle of an edit
+
+
+class _Job:
+    """One caller of `AsyncStateFile.update`."""
+
+    __slots__ = ("deadline", "done", "error", "fn", "future", "leads", "owner", "result")
+
+    def __init__(self, fn: Callable[[Any], Any], deadline: Deadline) -> None:
+        self.fn = fn
+        self.deadline = deadline
+        self.owner = asyncio.current_task()
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.done = self.leads = False
+
+    def answer(self) -> None:
+        """Hand the outcome to the caller, if it still waits."""
+        if self.future.done():
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+    def fail(self, error: BaseException) -> None:
+        """Answer with an error that isn't of the function's making."""
+        self.error, self.done = error, True
+        self.answer()
+
+
+class AsyncStateFile:
+    """`StateFile` for asyncio: the same methods, arguments, guarantees and errors, awaited.
+
+    No method blocks the event loop: each does its file work in one call on a small pool of worker threads (at most 8 for all
+    files together). Waiting for a lock takes no worker.
+
+    Cancellation: an operation that has not begun never happens; one that has begun happens whole. A cancelled `update` raises
+    CancelledError at once, other operations once the worker is done. A cancelled `edit` block writes nothing.
+
+    Shares the lock of the file with every StateFile and AsyncStateFile on it, in this and other processes. Used by one event
+    loop at a time: it binds to the running loop at its first use, and to another once that loop is closed; RuntimeError else.
+    There is nothing to close.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        default: Callable[[], Any] | None = None,
+        indent: int | None = 2,
+        durability: Durability = "power",
+        timeout: float | None = 30.0,
+        allow_nan: bool = False,
+        recover: Literal["backup"] | None = None,
+        trust_stat: bool = True,
+        name: str | None = None,
+    ) -> None:
+        options = Options(default, indent, durability, timeout, allow_nan, recover, trust_stat)
+        self._store = Store(absolute(path), options)
+        self.name = name or os.path.basename(self._store.path)
+        self._after_fork_in_child()
+        fork.after_in_child(self)
+        registry.register(self, part="statefile")
+
+    def __repr__(self) -> str:
+        return f"<perfkit.AsyncStateFile {self.path!r}>"
+
+    @property
+    def path(self) -> str:
+        """The file's absolute path; symbolic links in it are followed at each call."""
+        return self._store.path
+
+    async def view(self) -> Any:
+        """Return the document, frozen and shared; see `StateFile.view`. Cost: a thread hop, about 50 µs, and one ``stat``."""
+        return await self._read(self._store.view)
+
+    async def load(self) -> Any:
+        """Return a fresh document, the caller's to change; see `StateFile.load`."""
+        return await self._read(self._store.load)
+
+    async def snapshot(self) -> tuple[Any, str]:
+        """Return ``(document, version)``: a fresh copy, and the version it was read at; see `StateFile.snapshot`."""
+        return await self._read(self._store.snapshot)
+
+    @asynccontextmanager
+    async def edit(self) -> AsyncIterator[Any]:
+        """Read, change in place, write: ``async with state.edit() as doc: …``; see `StateFile.edit`.
+
+        The lock is held while the block awaits, also against other processes: keep what it awaits short.
+        """
+        self._bind()
+        turn = self._turn(asyncio.current_task())
+        try:
+            base, document = await self._hold(turn, self._begin, self._deadline(), keep=True)
+            yield document
+            if not turn.is_held():
+                raise StateFileLockError(
+                    f"{self.path}: this edit was begun by the process that forked this one, which alone can write it; "
+                    "edit() again in the child",
+                    path=self.path,
+                )
+            await _workers.run(turn.attempt, partial(self._commit, base, document), False)  # noqa: FBT003
+        finally:
+            turn.leave()
+
+    async def update(self, fn: Callable[[Any], T]) -> T:
+        """Change the document by ``fn(doc)``, in place, and return what ``fn`` returns; see `StateFile.update`.
+
+        Callers that wait at the same time are committed together. ``fn`` is an ordinary function and runs in a worker thread.
+        Cancelled before its group is being written, ``fn`` never has an effect; later, all of its effect.
+        """
+        check_mutator(fn)
+        self._bind()
+        job = _Job(fn, self._deadline())
+        with self._mutex:
+            self._group.submit(job)
+        if job.leads:
+            self._leading = asyncio.get_running_loop().create_task(self._lead(job))
+        elif self._leaders_turn is not None:
+            self._refuse_nesting(self._leaders_turn)
+        try:
+            outcome: T = await job.future
+        except asyncio.CancelledError:
+            with self._mutex:
+                self._group.withdraw(job)
+            raise
+        return outcome
+
+    async def save(self, document: Any, base: str | None = None) -> str:
+        """Make ``document`` the whole content, and return its version; see `StateFile.save`.
+
+        The document is encoded in a worker thread: don't change it until this returns.
+        """
+        check_version(base)
+        encoded = await self._offload(partial(self._store.encode, document))
+        return await self._locked(partial(self._overwrite, encoded, base))
+
+    async def exists(self) -> bool:
+        """Tell whether the file is there; see `StateFile.exists`."""
+        return await self._offload(self._store.exists)
+
+    async def delete(self) -> bool:
+        """Remove the file, under the lock; False if there was none. See `StateFile.delete`."""
+        return await self._locked(self._store.remove)
+
+    def stats(self) -> StateFileStats:
+        """Return this object's figures; see `StateFile.stats`. Not awaited: it reads memory alone."""
+        return stats_of(self.name, self._store)
+
+    def reclaim(self, need_bytes: int) -> int:  # noqa: ARG002 (there is one thing to let go of)
+        """Drop the cached content; see `StateFile.reclaim`. Not awaited, and safe from any thread."""
+        return self._store.reader.forget()
+
+    # -- what runs in workers
+
+    def _begin(self, target: str) -> tuple[Reading, Any]:
+        base = self._store.begin(target)
+        return base, base.copy()
+
+    def _commit(self, base: Reading, document: Any, target: str) -> None:
+        self._store.commit(target, base, self._store.encode(document))
+
+    def _overwrite(self, encoded: Encoded, base: str | None, target: str) -> str:
+        return self._store.overwrite(target, encoded, base)
+
+    # -- on the loop
+
+    def _deadline(self) -> Deadline:
+        return Deadline(self._store.options.timeout)
+
+    def _turn(self, owner: object) -> _Turn:
+        return _Turn(self.path, owner)
+
+    async def _offload(self, fn: Callable[[], T]) -> T:
+        self._bind()
+        return await _workers.run(fn)
+
+    async def _read(self, read: Callable[[], T]) -> T:
+        try:
+            return await self._offload(read)
+        except StateFileCorrupt:
+            if self._store.options.recover is None:
+                raise
+        await self._locked(self._store.begin)
+        return await self._offload(read)
+
+    async def _locked(self, work: Callable[[str], T]) -> T:
+        self._bind()
+        turn = self._turn(asyncio.current_task())
+        try:
+            return await self._hold(turn, work, self._deadline(), keep=False)
+        finally:
+            turn.leave()
+
+    async def _hold(self, turn: _Turn, work: Callable[[str], T], deadline: Deadline, *, keep: bool) -> T:
+        """Do ``work`` in a worker once the lock is had, and keep the lock or not. The caller sees to ``turn.leave()``."""
+        started = time.perf_counter()
+        delays = poll_delays()
+        while True:
+            try:
+                outcome = await _workers.run(turn.attempt, partial(self._timed, started, work), keep)
+            except _Queued:
+                self._refuse_nesting(turn)
+                if not await turn.granted(deadline.remaining()):
+                    raise self._timed_out(turn, deadline) from None
+            except _Busy:
+                if deadline.is_over():
+                    raise self._timed_out(turn, deadline) from None
+                await asyncio.sleep(next(delays))
+            else:
+                return outcome
+
+    def _timed(self, started: float, work: Callable[[str], T], target: str) -> T:
+        self._store.waits.record(time.perf_counter() - started)
+        return work(target)
+
+    def _timed_out(self, turn: _Turn, deadline: Deadline) -> BaseException:
+        return (turn.lock or lock_for(self.path)).timed_out(deadline.timeout)
+
+    async def _lead(self, job: _Job | None) -> None:
+        """Commit groups until nobody waits. A task of our own, so that a cancelled caller takes nobody along."""
+        while job is not None:
+            batch: list[_Job] = []
+            self._leaders_turn = turn = self._turn(object())
+            try:
+                await self._hold(turn, partial(self._run, batch), job.deadline, keep=False)
+            except asyncio.CancelledError:  # the loop is being shut down: nobody will lead those who wait
+                self._cancel_waiting()
+                raise
+            except Exception as error:  # noqa: BLE001 (it goes to the caller that led)
+                if not job.done:
+                    job.fail(error)
+            finally:
+                turn.leave()
+                self._leaders_turn = None
+                with self._mutex:
+                    following = self._group.finish(job, batch)
+                for each in batch:
+                    if each.done:
+                        each.answer()
+            job = following
+
+    def _run(self, batch: list[_Job], target: str) -> None:
+        with self._mutex:
+            batch += self._group.take()
+        self._store.run(target, batch)
+
+    def _cancel_waiting(self) -> None:
+        with self._mutex:
+            waiting = self._group.take()
+        for job in waiting:
+            job.future.cancel()
+
+    def _refuse_nesting(self, turn: _Turn) -> None:
+        """Fail the updates of the very task whose edit they would wait for."""
+        if turn.lock is None:
+            return
+        for job in list(self._group.waiting):
+            try:
+                turn.lock.refuse_nesting(job.owner)
+            except StateFileLockError as error:
+                with self._mutex:
+                    withdrawn = self._group.withdraw(job)
+                if withdrawn:
+                    job.fail(error)
+
+    def _bind(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is self._loop:
+            return
+        if self._loop is not None and not self._loop.is_closed():
+            raise RuntimeError(
+                f"{self!r} is in use by another event loop that is not closed: make one AsyncStateFile for each loop; "
+                "they share the file's lock"
+            )
+        self._after_fork_in_child()
+        self._loop = loop
+
+    def _after_fork_in_child(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._mutex = threading.Lock()  # `take` runs in a worker
+        self._group: Group[_Job] = Group()
+        self._leaders_turn: _Turn | None = None
+        self._leading: asyncio.Task[None] | None = None

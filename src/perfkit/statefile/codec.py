@@ -1,0 +1,124 @@
+"""JSON in and out: what ``json`` would do, at msgspec's speed where the two agree, and by ``json`` itself where they
+don't.
+
+Fast codecs change data silently: on dump NaN becomes null and datetime, set, bytes and Decimal become strings and
+lists; on load some reject what ``json`` takes (a byte order mark, lone surrogates, 1e400). So what was encoded fast is
+decoded again and compared with the document; on any difference, as on any error, ``json`` decides. The decoded tree
+isn't wasted: it is a private copy from which the next edit starts.
+"""
+
+import json
+import math
+from typing import Any, NamedTuple
+
+try:
+    import msgspec
+except ImportError:  # no wheel for this interpreter: everything goes by way of json, as below
+    _fast_decode = _fast_encode = _fast_format = None
+else:
+    _fast_decode = msgspec.json.Decoder().decode
+    _fast_encode = msgspec.json.Encoder().encode
+    _fast_format = msgspec.json.format
+
+__all__ = ["Encoded", "Unserializable", "decode", "encode"]
+
+
+class Encoded(NamedTuple):
+    """A document as bytes, with a tree of the same content that nobody else holds (None if that had a cost)."""
+
+    raw: bytes
+    tree: Any | None
+
+
+class Unserializable(Exception):
+    """JSON has no form for what is at ``where``; ``reason`` says why."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+        self.where = where
+        self.reason = reason
+
+
+def decode(raw: bytes) -> Any:
+    """Return what ``json.loads(raw)`` returns, faster. Raises what it raises: JSONDecodeError, UnicodeDecodeError,
+    ValueError."""
+    if _fast_decode is not None:
+        try:
+            return _fast_decode(raw)
+        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
+            pass
+    return json.loads(raw)
+
+
+def encode(document: Any, *, indent: int | None, allow_nan: bool) -> Encoded:
+    """Return the document as UTF-8 JSON, laid out as ``json.dumps`` with ``indent`` would (compact if None).
+
+    Raises `Unserializable` for whatever ``json.dumps(document, allow_nan=allow_nan)`` refuses, and RecursionError as it
+    does.
+    """
+    if _fast_encode is not None and _fast_decode is not None:
+        try:
+            compact = _fast_encode(document)
+            tree = _fast_decode(compact)
+            if tree == document:
+                return Encoded(_laid_out(compact, indent), tree)
+        except (TypeError, ValueError, RecursionError, OverflowError):
+            pass
+    return Encoded(_encode_by_json(document, indent, allow_nan), None)
+
+
+def _encode_by_json(document: Any, indent: int | None, allow_nan: bool) -> bytes:
+    try:
+        # Without indent: json's C encoder, which indent= would switch off, is five times as fast as the one in Python.
+        text = json.dumps(document, allow_nan=allow_nan, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise Unserializable(*_culprit(document, allow_nan, error)) from error
+    try:
+        return _laid_out(text.encode(), indent)
+    except ValueError:  # lone surrogates have no UTF-8, and NaN is no JSON to msgspec: json's own escapes and layout
+        separators = (",", ":") if indent is None else None
+        return json.dumps(document, allow_nan=allow_nan, indent=indent, separators=separators).encode()
+
+
+def _laid_out(compact: bytes, indent: int | None) -> bytes:
+    if indent is None:
+        return compact
+    if _fast_format is None or indent == 0:  # msgspec's 0 is one line with spaces, json's is one item a line
+        return json.dumps(json.loads(compact), indent=indent, ensure_ascii=False).encode()
+    return _fast_format(compact, indent=indent)
+
+
+_SCALARS = (str, int, float, bool, type(None))
+
+
+def _culprit(document: Any, allow_nan: bool, error: Exception) -> tuple[str, str]:
+    """Find the place in the document that ``json`` refused, by its own rules; depth first, in its order."""
+    pending: list[tuple[str, Any, tuple[int, ...]]] = [("$", document, ())]
+    while pending:
+        where, value, above = pending.pop()
+        if id(value) in above:
+            return where, "the document contains itself"
+        if isinstance(value, float) and not allow_nan and not math.isfinite(value):
+            return where, f"{float.__repr__(value)} is not JSON; allow_nan=True writes it all the same, as json does"
+        if isinstance(value, dict):
+            bad = next((key for key in value if not isinstance(key, _SCALARS)), None)
+            if bad is not None:
+                return where, f"key {bad!r} is {_a(bad)}; JSON keys are strings"
+            below = [(f"{where}{_step(key)}", child) for key, child in value.items()]
+        elif isinstance(value, (list, tuple)):
+            below = [(f"{where}[{index}]", child) for index, child in enumerate(value)]
+        elif isinstance(value, _SCALARS):
+            continue
+        else:
+            return where, f"{_a(value)} is not JSON; convert it to str, int, float, bool, None, list or dict first"
+        pending += [(place, child, (*above, id(value))) for place, child in reversed(below)]
+    return "$", str(error)
+
+
+def _a(value: object) -> str:
+    kind = type(value).__name__
+    return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
+
+
+def _step(key: object) -> str:
+    return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"

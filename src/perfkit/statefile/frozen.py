@@ -1,0 +1,96 @@
+"""Views that can be shared because nobody can change them by accident: list and dict subclasses that refuse.
+
+Subclasses, so that isinstance, ``json.dumps``, ``==``, ``**view`` and indexing work at the speed of the builtins. What
+a copy or an operator makes of them is an ordinary list or dict. They stop mistakes, not intent:
+``dict.__setitem__(view, …)`` still gets in, which is why edits start from the file's bytes and never from a view.
+"""
+
+from typing import Any, NoReturn
+
+__all__ = ["FrozenDict", "FrozenList", "freeze", "thaw"]
+
+
+def _refuse(self: object, *_: object, **__: object) -> NoReturn:
+    raise TypeError(
+        "a state file's view is read-only and shared: change the file with `with state.edit() as doc:` or state.update(fn), "
+        "or take a copy of your own with state.load()"
+    )
+
+
+class FrozenDict(dict[str, Any]):
+    """A dict that refuses to change. ``copy()`` and ``|`` give an ordinary dict, ``copy.deepcopy`` one that is mutable
+    throughout."""
+
+    __slots__ = ()
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]  # refusing is the point
+    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+
+    def copy(self) -> dict[str, Any]:
+        return dict(self)
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: object) -> Any:
+        return thaw(self)
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return dict, (thaw(self),)
+
+
+class FrozenList(list[Any]):
+    """A list that refuses to change. ``copy()``, slices, ``+`` and ``*`` give an ordinary list, ``copy.deepcopy`` a
+    mutable one."""
+
+    __slots__ = ()
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
+
+    def copy(self) -> list[Any]:
+        return list(self)
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: object) -> Any:
+        return thaw(self)
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return list, (thaw(self),)
+
+
+_TO_FROZEN: dict[type, type] = {dict: FrozenDict, list: FrozenList}
+_TO_MUTABLE: dict[type, type] = {FrozenDict: dict, FrozenList: list, dict: dict, list: list}
+
+
+def freeze(tree: Any) -> Any:
+    """Return a frozen copy of what a JSON decoder made; strings and numbers are shared."""
+    return _rebuilt(tree, _TO_FROZEN)
+
+
+def thaw(tree: Any) -> Any:
+    """Return a mutable copy of a view, all the way down; strings and numbers are shared."""
+    return _rebuilt(tree, _TO_MUTABLE)
+
+
+def _rebuilt(tree: Any, made_of: dict[type, type]) -> Any:
+    """Copy a tree top-down, each container as ``made_of`` says. Not by recursion: JSON may be deeper than Python's
+    stack."""
+    if type(tree) not in made_of:
+        return tree
+    root = made_of[type(tree)](tree)
+    pending = [root]
+    lookup = made_of.get
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            put, places = dict.__setitem__, node.items()
+        else:
+            put, places = list.__setitem__, enumerate(node)
+        for place, value in places:
+            make = lookup(type(value))
+            if make is not None:
+                child = make(value)
+                put(node, place, child)
+                pending.append(child)
+    return root

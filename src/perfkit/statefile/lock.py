@@ -1,0 +1,179 @@
+"""One lock a file, shared by all StateFiles of the process: first among its threads and tasks, then among processes.
+
+Inside the process tickets queue in a `Handoff`; only the one whose turn it is asks for the sidecar lock, by polling,
+because a blocking flock has no timeout. This file has the threads' way of waiting; asyncio's is in ``aio.py``.
+"""
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from perfkit._base import fork
+from perfkit._base.clock import Deadline
+from perfkit.statefile.errors import StateFileLockError, StateFileTimeout
+from perfkit.statefile.handoff import Handoff
+from perfkit.statefile.sidecar import Sidecar
+
+__all__ = ["PathLock", "Ticket", "lock_for", "poll_delays", "refuse_nesting_in"]
+
+
+class Ticket(Protocol):
+    """A request for a `PathLock`, and how its owner is woken."""
+
+    owner: object
+
+    def deliver(self) -> None:
+        """Wake the owner: the lock is its own within this process. Called under the lock's mutex; must not wait or
+        raise."""
+
+
+class _ThreadTicket:
+    __slots__ = ("_gate", "owner")
+
+    def __init__(self, owner: object) -> None:
+        self.owner = owner
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def deliver(self) -> None:
+        self._gate.release()
+
+    def wait(self, seconds: float | None) -> bool:
+        return self._gate.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX))
+
+
+class PathLock:
+    """The lock of one real path. ``enter`` and ``leave`` are the in-process half, `Sidecar` the other."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self._anew()
+        fork.after_in_child(self)
+
+    def _anew(self) -> None:
+        self._mutex = threading.RLock()  # re-entrant: see Handoff
+        self._line: Handoff[Ticket] = Handoff()
+        self.sidecar = Sidecar(self.target)
+
+    def _after_fork_in_child(self) -> None:
+        self.sidecar.abandon()
+        self._anew()
+
+    def enter(self, ticket: Ticket) -> None:
+        """Queue up in the process; ``ticket.deliver()`` says when it is our turn, possibly before this returns."""
+        with self._mutex:
+            self.refuse_nesting(ticket.owner)
+            if self._line.request(ticket):
+                ticket.deliver()
+
+    def refuse_nesting(self, owner: object) -> None:
+        """Raise StateFileLockError if ``owner`` holds this lock: waiting for it would be waiting for itself."""
+        if self._line.is_held_by(owner):
+            raise StateFileLockError(
+                f"{self.target} is being edited by this {_kind(owner)} already: an edit inside an edit of the same file would "
+                "wait for itself. Change the outer document instead, or leave the outer block first",
+                path=self.target,
+            )
+
+    def leave(self, ticket: Ticket) -> None:
+        """End our turn, or our waiting; the next in line is woken."""
+        with self._mutex:
+            if not self._line.withdraw(ticket):
+                following = self._line.release(ticket)
+                if following is not None:
+                    following.deliver()
+
+    def holds(self, ticket: Ticket) -> bool:
+        """Tell whether it is (still) the ticket's turn: after a fork, in the child, it isn't anyone's."""
+        return self._line.holder is ticket
+
+    def timed_out(self, timeout: float | None) -> StateFileTimeout:
+        """Return the error for a lock that was not had in time."""
+        return StateFileTimeout(
+            f"{self.target} was locked by another thread, task or process for {timeout} s (timeout=). Whoever edits it holds "
+            f"{self.sidecar.path}; that file is meant to stay, removing it unlocks nothing",
+            path=self.target,
+            timeout=timeout,
+        )
+
+    @contextmanager
+    def held(self, deadline: Deadline) -> Iterator[Ticket]:
+        """Hold the lock in this thread, over threads and processes. Raises StateFileTimeout, StateFileLockError,
+        OSError."""
+        ticket = _ThreadTicket(threading.get_ident())
+        self.enter(ticket)
+        try:
+            if not ticket.wait(deadline.remaining()):
+                raise self.timed_out(deadline.timeout)
+            self._acquire_sidecar(deadline)
+            _mine.held = (*_mine.held, self)
+            try:
+                yield ticket
+            finally:
+                _mine.held = tuple(lock for lock in _mine.held if lock is not self)
+                if self.holds(ticket):
+                    self.sidecar.release()
+        finally:
+            self.leave(ticket)
+
+    def _acquire_sidecar(self, deadline: Deadline) -> None:
+        for delay in poll_delays():
+            if self.sidecar.try_acquire():
+                return
+            if deadline.is_over():
+                raise self.timed_out(deadline.timeout)
+            time.sleep(delay)
+
+
+class _Mine(threading.local):
+    held: "tuple[PathLock, ...]" = ()
+
+
+_mine = _Mine()
+
+
+def refuse_nesting_in(target: Callable[[], str]) -> None:
+    """Raise StateFileLockError if this thread holds the lock of the real path ``target()``, which is asked only if need
+    be."""
+    if _mine.held:
+        lock_for(target()).refuse_nesting(threading.get_ident())
+
+
+def poll_delays() -> Iterator[float]:
+    """Seconds between attempts at a lock that another process holds: as short as a small write first, then up to 10
+    ms."""
+    delay = 0.0002
+    while True:
+        yield delay
+        delay = min(delay * 1.5, 0.01)
+
+
+def _kind(owner: object) -> str:
+    return "thread" if isinstance(owner, int) else "task"
+
+
+_locks: "weakref.WeakValueDictionary[str, PathLock]" = weakref.WeakValueDictionary()
+_locks_mutex = threading.Lock()
+
+
+def lock_for(target: str) -> PathLock:
+    """Return the process's one lock for a real path; it lives as long as somebody has it."""
+    key = os.path.normcase(target)
+    with _locks_mutex:
+        lock = _locks.get(key)
+        if lock is None:
+            _locks[key] = lock = PathLock(target)
+        return lock
+
+
+def _fresh_mutex() -> None:
+    global _locks_mutex  # noqa: PLW0603 (a fork may have copied it while another thread held it)
+    _locks_mutex = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_mutex)

@@ -1,0 +1,192 @@
+"""What is done to the file while its lock is held, whoever holds it and however it was waited for."""
+
+import errno
+import itertools
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from perfkit._base import atomic
+from perfkit._base.histogram import LatencyRecorder
+from perfkit.statefile import codec
+from perfkit.statefile.errors import StateFileConflict, StateFileCorrupt, StateFileEncodeError
+from perfkit.statefile.grouping import Mutation, replay
+from perfkit.statefile.options import Options
+from perfkit.statefile.reader import Reader, Reading, read_whole
+
+__all__ = ["ABSENT", "Store"]
+
+logger = logging.getLogger("perfkit.statefile")
+
+ABSENT = "absent"
+
+
+class Store:
+    """A path, its options and its last reading.
+
+    Methods that take ``target`` are called with the lock of that real path held; the others never need it.
+    """
+
+    def __init__(self, path: str, options: Options) -> None:
+        self.path = path
+        self.options = options
+        self.reader = Reader(path, trust_stat=options.trust_stat)
+        self.writes = LatencyRecorder()
+        self.waits = LatencyRecorder()
+        self.unchanged = self.updates = self.groups = self.conflicts = self.recovered = 0
+
+    def view(self) -> Any:
+        """Return the frozen document, or the frozen default of a file that is missing."""
+        try:
+            return self.reader.view()
+        except FileNotFoundError:
+            return self._default().view()
+
+    def load(self) -> Any:
+        """Return a copy of the document, the caller's alone."""
+        return self._current().copy()
+
+    def snapshot(self) -> tuple[Any, str]:
+        """Return a copy and the version it was read at."""
+        reading = self._current()
+        return reading.copy(), reading.version()
+
+    def exists(self) -> bool:
+        """Tell whether the file is there."""
+        try:
+            os.stat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def encode(self, document: Any) -> codec.Encoded:
+        """Encode a document; StateFileEncodeError names the place that JSON has no form for."""
+        try:
+            return codec.encode(document, indent=self.options.indent, allow_nan=self.options.allow_nan)
+        except codec.Unserializable as error:
+            raise StateFileEncodeError(
+                f"{self.path} was not written: at {error.where}, {error.reason}", path=self.path, where=error.where
+            ) from error.__cause__
+
+    def begin(self, target: str) -> Reading:
+        """Return what an edit starts from; a corrupt file is moved aside first if that was asked for."""
+        try:
+            return self._current(target)
+        except StateFileCorrupt as error:
+            if self.options.recover is None:
+                raise
+            self._set_aside(target, error)
+            return self._default()
+
+    def commit(self, target: str, base: Reading, encoded: codec.Encoded) -> None:
+        """Make ``encoded`` the content, unless the content is that already."""
+        if encoded.raw == base.raw and base.version_if_known != ABSENT:
+            self.unchanged += 1
+            return
+        started = time.perf_counter()
+        atomic.replace(target, encoded.raw, temp=_temp_for(target), durability=self.options.durability)
+        self.reader.written(encoded.raw, encoded.tree)
+        self.writes.record(time.perf_counter() - started)
+
+    def run(self, target: str, batch: Sequence[Mutation]) -> None:
+        """Commit the mutators together. Each gets its result or its own error and is ``done``; what stops them all is
+        raised."""
+        base = self.begin(target)
+        encoded, good = replay(batch, base.copy, self.encode)
+        if encoded is not None:
+            self._commit_group(target, base, encoded, good)
+        for job in batch:
+            job.done = True
+
+    def overwrite(self, target: str, encoded: codec.Encoded, base: str | None) -> str:
+        """Replace the whole content, if it still has the version ``base``; return the new version."""
+        current = self._replaced(target, base)
+        if base is not None and current.version() != base:
+            self.conflicts += 1
+            raise StateFileConflict(
+                f"{self.path} was written by somebody else since version {base}: take a new snapshot(), merge, and save again",
+                path=self.path,
+                base=base,
+                current=current.version(),
+            )
+        self.commit(target, current, encoded)
+        return Reading(encoded.raw, None).version()
+
+    def remove(self, target: str) -> bool:
+        """Remove the file; False if there was none."""
+        try:
+            os.unlink(target)
+        except FileNotFoundError:
+            return False
+        self.reader.forget()
+        if self.options.durability == "power":
+            atomic.sync_directory(os.path.dirname(target))
+        return True
+
+    def _current(self, target: str | None = None) -> Reading:
+        try:
+            return self.reader.current(target)
+        except FileNotFoundError:
+            return self._default()
+
+    def _default(self) -> Reading:
+        """Make the document of a missing file; by way of the codec, so that it is what would be read back after a
+        save."""
+        if self.options.default is None:
+            raise FileNotFoundError(
+                errno.ENOENT,
+                f"{os.strerror(errno.ENOENT)}, and StateFile has no default=, such as default=dict",
+                self.path,
+            )
+        encoded = self.encode(self.options.default())
+        return Reading(encoded.raw, encoded.tree, version=ABSENT)
+
+    def _replaced(self, target: str, base: str | None) -> Reading:
+        """Return what an overwrite replaces. Without a version to keep to, what can't be parsed may be overwritten
+        too."""
+        try:
+            return self.reader.current(target)
+        except FileNotFoundError:
+            return Reading(b"", None, version=ABSENT)
+        except StateFileCorrupt as error:
+            if self.options.recover is not None:
+                self._set_aside(target, error)
+            elif base is not None:
+                raise
+            return Reading(b"", None, version=ABSENT)
+
+    def _commit_group(self, target: str, base: Reading, encoded: codec.Encoded, good: Sequence[Mutation]) -> None:
+        try:
+            self.commit(target, base, encoded)
+        except BaseException as error:
+            # Replaced all the same? (An interrupt, or a directory that could not be flushed.) Then nobody may apply it
+            # again.
+            if _holds(target, encoded.raw):
+                for job in good:
+                    job.error, job.done = error, True
+            raise
+        self.groups += 1
+        self.updates += len(good)
+
+    def _set_aside(self, target: str, error: StateFileCorrupt) -> None:
+        stem = f"{target}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}"
+        names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        name = next(name for name in names if not os.path.lexists(name))
+        os.rename(target, name)
+        self.recovered += 1
+        logger.error("%s Moved aside to %s; starting from the default.", error, name)
+
+
+def _temp_for(target: str) -> str:
+    """One fixed name, so that crashes leave one file at most, which the next writer replaces."""
+    directory, name = os.path.split(target)
+    return os.path.join(directory, f".{name}.perfkit-tmp")
+
+
+def _holds(target: str, raw: bytes) -> bool:
+    try:
+        return read_whole(target)[0] == raw
+    except OSError:
+        return False
