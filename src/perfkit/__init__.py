@@ -25,7 +25,7 @@ _PUBLIC = {
     "testing": None,
 }
 
-__all__ = ["AsyncStateFile", "StateFile", "__version__", "errors", "read_json", "stats", "testing"]  # noqa: F822 (PEP 562)
+__all__ = ["AsyncStateFile", "StateFile", "__version__", "errors", "read_json", "stats", "testing"]
 
 
 def __getattr__(name: str) -> object:

@@ -58,8 +58,10 @@ def replace(target: str, data: bytes, *, temp: str, durability: Durability) -> N
 
 
 def sync_file(fd: int) -> None:
-    """Flush a file through to the medium. On macOS fsync stops at the drive's cache; F_FULLFSYNC does not (fsync(2)
-    there)."""
+    """Flush a file through to the medium.
+
+    On macOS fsync stops at the drive's cache; F_FULLFSYNC does not (fsync(2) there).
+    """
     if sys.platform == "darwin":
         import fcntl
 
@@ -91,8 +93,10 @@ def _stat_or_none(path: str) -> os.stat_result | None:
 
 
 def _open_new(path: str, mode: int) -> int:
-    """Create ``path`` exclusively, removing what a crash left there: nothing of another's making is ever written
-    into."""
+    """Create ``path`` exclusively, removing what a crash left there.
+
+    Nothing of another's making is ever written into.
+    """
     try:
         return os.open(path, _NEW_FILE, mode)
     except FileExistsError:
@@ -119,8 +123,10 @@ def _take_after(fd: int, target: str, old: os.stat_result) -> None:
 
 
 def _keep_owner(fd: int, old: os.stat_result, mode: int) -> int:
-    """Keep owner and group as far as privileges go, and return the mode to set: nobody gains a right by our
-    replacing."""
+    """Keep owner and group as far as privileges go, and return the mode to set.
+
+    Nobody gains a right by our replacing.
+    """
     with contextlib.suppress(PermissionError):
         os.fchown(fd, old.st_uid, old.st_gid)
         return mode
@@ -152,8 +158,10 @@ def _advance(fd: int, old_ns: int) -> None:
 
 
 def _rename_over(temp: str, target: str) -> None:
-    """``os.replace``; on Windows a reader that has the file open at the moment refuses it, so it is tried again for a
-    second."""
+    """``os.replace``.
+
+    On Windows a reader that has the file open at the moment refuses it, so it is tried again for a second.
+    """
     if os.name != "nt":
         os.replace(temp, target)
         return

@@ -23,9 +23,8 @@ _told: "dict[int, weakref.ref[Forkable]]" = {}
 def after_in_child(thing: "Forkable") -> None:
     """Call ``thing._after_fork_in_child()`` in every forked child, for as long as ``thing`` lives.
 
-    The call comes before any other code of the child runs, on its only thread. It must take no lock that the parent may
-    have
-    held: it replaces them.
+    The call comes before any other code of the child runs, on its only thread. It must take no lock that the parent
+    may have held: it replaces them.
     """
     key = id(thing)
     _told[key] = weakref.ref(thing, lambda _: _told.pop(key, None))

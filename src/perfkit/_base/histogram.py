@@ -39,8 +39,8 @@ class Histogram:
     """Durations, counted in buckets no wider than 1/64 of their value.
 
     A percentile is at most 1 % off, or half a nanosecond where that is more; ``count``, ``min`` and ``max`` are exact,
-    ``total`` and ``mean`` as exact as adding floats is. Durations of 2**50 ns (13 days) and more share the last bucket,
-    for which ``max`` answers. All figures of an empty histogram are 0.0; ``count`` tells.
+    ``total`` and ``mean`` as exact as adding floats is. Durations of nearly 2**50 ns (13 days) and more share the last
+    bucket, for which ``max`` answers. All figures of an empty histogram are 0.0; ``count`` tells.
 
     One thread records; others may read meanwhile. They may miss what is being recorded at that moment, nothing else.
     Cost: `record` about 130 ns (CPython 3.11), a read some 20 µs, 8 bytes a bucket up to the highest used (23 KB).

@@ -1,8 +1,11 @@
-"""Running blocking calls off the event loop: one hop, a bounded number of daemon threads, and cancellation that can be trusted.
+"""Running blocking calls off the event loop.
 
-``loop.run_in_executor`` leaves a cancelled call running behind its caller's back. Here a call that was cancelled before it
-started never runs, and one that had started is waited for: when CancelledError is raised the call is over, so whatever it took can
-be given back. asyncio's own executor also keeps the interpreter from exiting while a thread is stuck; daemon threads don't.
+One hop, a bounded number of daemon threads, and cancellation that can be trusted.
+
+``loop.run_in_executor`` leaves a cancelled call running behind its caller's back. Here a call that was cancelled before
+it started never runs, and one that had started is waited for: when CancelledError is raised the call is over, so
+whatever it took can be given back. asyncio's own executor also keeps the interpreter from exiting while a thread is
+stuck; daemon threads don't.
 """
 
 import asyncio
@@ -83,8 +86,8 @@ class Offloader:
     async def run(self, fn: "Callable[[*Ts], T]", *args: *Ts) -> T:
         """Return ``fn(*args)``, called in a worker thread with the caller's context variables.
 
-        Cancelled before a worker took it up, the call never runs. Cancelled later, this waits for its end and then raises
-        CancelledError, from the call's own error if it had one; its result is dropped.
+        Cancelled before a worker took it up, the call never runs. Cancelled later, this waits for its end and then
+        raises CancelledError, from the call's own error if it had one; its result is dropped.
         """
         future = asyncio.get_running_loop().create_future()
         call = _Call(fn, args, future)

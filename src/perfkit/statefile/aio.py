@@ -1,13 +1,8 @@
-"""`AsyncStateFile`: asyncio's way of using a `Store`. What touches a file or a lock runs in a worker thread, one hop an operation.
-
-A lock that isn't to be had at once is waited for on the loop, never in a worker: the workers are few, and whoever holds the lock
-may need one to give it back.
-"""
+"""`AsyncStateFile`: asyncio's way of using a `Store`, with one hop to a worker thread an operation."""
 
 import asyncio
 import os
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,95 +12,19 @@ from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.atomic import Durability
 from perfkit._base.clock import Deadline
-from perfkit._base.offload import Offloader
-from perfkit.statefile.calls import absolute, check_mutator, check_version, missing_directory
+from perfkit.statefile.calls import absolute, check_mutator, check_version
 from perfkit.statefile.codec import Encoded
 from perfkit.statefile.errors import StateFileCorrupt, StateFileLockError
 from perfkit.statefile.grouping import Group
-from perfkit.statefile.lock import PathLock, lock_for, poll_delays
 from perfkit.statefile.options import Options
 from perfkit.statefile.reader import Reading
 from perfkit.statefile.stats import StateFileStats, stats_of
 from perfkit.statefile.store import Store
+from perfkit.statefile.turn import Turn, workers
 
 __all__ = ["AsyncStateFile"]
 
 T = TypeVar("T")
-
-_workers = Offloader(max_workers=8, name="perfkit-statefile")
-
-
-class _Queued(Exception):  # noqa: N818 (a message to the loop, not an error)
-    """Another thread or task of this process holds the lock; ours comes in turn."""
-
-
-class _Busy(Exception):  # noqa: N818
-    """Another process holds the lock."""
-
-
-class _Turn:
-    """A lock being waited for, then held, by a task: a `Ticket` whose lock operations run in workers."""
-
-    def __init__(self, path: str, owner: object) -> None:
-        self.owner = owner
-        self.lock: PathLock | None = None
-        self._path = path
-        self._loop = asyncio.get_running_loop()
-        self._granted: asyncio.Future[None] = self._loop.create_future()
-        self._acquired = False
-
-    def deliver(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._grant)
-        except RuntimeError:  # the loop is closed; whoever cleans up after the task leaves
-            return
-
-    def _grant(self) -> None:
-        if not self._granted.done():
-            self._granted.set_result(None)
-
-    async def granted(self, seconds: float | None) -> bool:
-        """Wait until the lock is ours within the process."""
-        await asyncio.wait([self._granted], timeout=seconds)
-        return self._granted.done()
-
-    def attempt(self, work: Callable[[str], T], keep: bool) -> T:
-        """In a worker: do ``work(target)`` under the lock if it can be had now, else raise `_Queued` or `_Busy`."""
-        lock = self._entered()
-        if not lock.holds(self):
-            raise _Queued
-        if not self._acquired:
-            with missing_directory(lock.target):
-                self._acquired = lock.sidecar.try_acquire()
-            if not self._acquired:
-                raise _Busy
-        try:
-            return work(lock.target)
-        finally:
-            if not keep:
-                self.leave()
-
-    def _entered(self) -> PathLock:
-        if self.lock is None:
-            lock = lock_for(os.path.realpath(self._path))
-            lock.enter(self)
-            self.lock = lock
-        return self.lock
-
-    def is_held(self) -> bool:
-        """Tell whether the lock is ours; not after a fork."""
-        return self._acquired and self.lock is not None and self.lock.holds(self)
-
-    def leave(self) -> None:
-        """Give the lock back, or stop waiting for it. Harmless the second time."""
-        if self.lock is None:
-            return
-        if self.is_held():
-            self.lock.sidecar.release()
-        self._acquired = False
-        self.lock.leave(self)
-
-    __del__ = leave  # a loop that was closed in the middle of an edit
 
 
 class _Job:
@@ -140,16 +59,22 @@ class _Job:
 class AsyncStateFile:
     """`StateFile` for asyncio: the same methods, arguments, guarantees and errors, awaited.
 
-    No method blocks the event loop: each does its file work in one call on a small pool of worker threads (at most 8 for all
-    files together). Waiting for a lock takes no worker.
+    No method blocks the event loop: each does its file work in one call on a small pool of worker threads (at most 8
+    for all files together). Waiting for a lock takes no worker.
 
-    Cancellation: an operation that has not begun never happens; one that has begun happens whole. A cancelled `update` raises
-    CancelledError at once, other operations once the worker is done. A cancelled `edit` block writes nothing.
+    Cancellation: an operation that has not begun never happens; one that has begun happens whole. A cancelled `update`
+    raises CancelledError at once, other operations once the worker is done. A cancelled `edit` block writes nothing.
 
-    Shares the lock of the file with every StateFile and AsyncStateFile on it, in this and other processes. Used by one event
-    loop at a time: it binds to the running loop at its first use, and to another once that loop is closed; RuntimeError else.
-    There is nothing to close.
+    Shares the lock of the file with every StateFile and AsyncStateFile on it, in this and other processes. Used by one
+    event loop at a time: it binds to the running loop at its first use, and to another once that loop is closed;
+    RuntimeError else. There is nothing to close.
     """
+
+    _loop: asyncio.AbstractEventLoop | None
+    _mutex: threading.Lock
+    _group: Group[_Job]
+    _leaders_turn: Turn | None
+    _leading: asyncio.Task[None] | None  # kept here, because a loop holds its tasks weakly
 
     def __init__(
         self,
@@ -180,7 +105,10 @@ class AsyncStateFile:
         return self._store.path
 
     async def view(self) -> Any:
-        """Return the document, frozen and shared; see `StateFile.view`. Cost: a thread hop, about 50 µs, and one ``stat``."""
+        """Return the document, frozen and shared; see `StateFile.view`.
+
+        Cost: a thread hop, about 50 µs, and one ``stat``.
+        """
         return await self._read(self._store.view)
 
     async def load(self) -> Any:
@@ -200,7 +128,7 @@ class AsyncStateFile:
         self._bind()
         turn = self._turn(asyncio.current_task())
         try:
-            base, document = await self._hold(turn, self._begin, self._deadline(), keep=True)
+            base, document = await turn.hold(self._begin, self._deadline())
             yield document
             if not turn.is_held():
                 raise StateFileLockError(
@@ -208,15 +136,15 @@ class AsyncStateFile:
                     "edit() again in the child",
                     path=self.path,
                 )
-            await _workers.run(turn.attempt, partial(self._commit, base, document), False)  # noqa: FBT003
+            await turn.finish(partial(self._commit, base, document))
         finally:
             turn.leave()
 
     async def update(self, fn: Callable[[Any], T]) -> T:
         """Change the document by ``fn(doc)``, in place, and return what ``fn`` returns; see `StateFile.update`.
 
-        Callers that wait at the same time are committed together. ``fn`` is an ordinary function and runs in a worker thread.
-        Cancelled before its group is being written, ``fn`` never has an effect; later, all of its effect.
+        Callers that wait at the same time are committed together. ``fn`` is an ordinary function and runs in a worker
+        thread. Cancelled before its group is being written, ``fn`` never has an effect; later, all of its effect.
         """
         check_mutator(fn)
         self._bind()
@@ -277,12 +205,12 @@ class AsyncStateFile:
     def _deadline(self) -> Deadline:
         return Deadline(self._store.options.timeout)
 
-    def _turn(self, owner: object) -> _Turn:
-        return _Turn(self.path, owner)
+    def _turn(self, owner: object) -> Turn:
+        return Turn(self._store.target, owner, on_queued=self._refuse_nesting, on_had=self._store.waits.record)
 
     async def _offload(self, fn: Callable[[], T]) -> T:
         self._bind()
-        return await _workers.run(fn)
+        return await workers.run(fn)
 
     async def _read(self, read: Callable[[], T]) -> T:
         try:
@@ -297,34 +225,9 @@ class AsyncStateFile:
         self._bind()
         turn = self._turn(asyncio.current_task())
         try:
-            return await self._hold(turn, work, self._deadline(), keep=False)
+            return await turn.once(work, self._deadline())
         finally:
             turn.leave()
-
-    async def _hold(self, turn: _Turn, work: Callable[[str], T], deadline: Deadline, *, keep: bool) -> T:
-        """Do ``work`` in a worker once the lock is had, and keep the lock or not. The caller sees to ``turn.leave()``."""
-        started = time.perf_counter()
-        delays = poll_delays()
-        while True:
-            try:
-                outcome = await _workers.run(turn.attempt, partial(self._timed, started, work), keep)
-            except _Queued:
-                self._refuse_nesting(turn)
-                if not await turn.granted(deadline.remaining()):
-                    raise self._timed_out(turn, deadline) from None
-            except _Busy:
-                if deadline.is_over():
-                    raise self._timed_out(turn, deadline) from None
-                await asyncio.sleep(next(delays))
-            else:
-                return outcome
-
-    def _timed(self, started: float, work: Callable[[str], T], target: str) -> T:
-        self._store.waits.record(time.perf_counter() - started)
-        return work(target)
-
-    def _timed_out(self, turn: _Turn, deadline: Deadline) -> BaseException:
-        return (turn.lock or lock_for(self.path)).timed_out(deadline.timeout)
 
     async def _lead(self, job: _Job | None) -> None:
         """Commit groups until nobody waits. A task of our own, so that a cancelled caller takes nobody along."""
@@ -332,7 +235,7 @@ class AsyncStateFile:
             batch: list[_Job] = []
             self._leaders_turn = turn = self._turn(object())
             try:
-                await self._hold(turn, partial(self._run, batch), job.deadline, keep=False)
+                await turn.once(partial(self._run, batch), job.deadline)
             except asyncio.CancelledError:  # the loop is being shut down: nobody will lead those who wait
                 self._cancel_waiting()
                 raise
@@ -360,7 +263,7 @@ class AsyncStateFile:
         for job in waiting:
             job.future.cancel()
 
-    def _refuse_nesting(self, turn: _Turn) -> None:
+    def _refuse_nesting(self, turn: Turn) -> None:
         """Fail the updates of the very task whose edit they would wait for."""
         if turn.lock is None:
             return
@@ -386,8 +289,8 @@ class AsyncStateFile:
         self._loop = loop
 
     def _after_fork_in_child(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = None
         self._mutex = threading.Lock()  # `take` runs in a worker
-        self._group: Group[_Job] = Group()
-        self._leaders_turn: _Turn | None = None
-        self._leading: asyncio.Task[None] | None = None
+        self._group = Group()
+        self._leaders_turn = None
+        self._leading = None

@@ -17,8 +17,10 @@ _MAX_FILES = 256
 
 @dataclass(frozen=True, slots=True)
 class ReadCacheStats:
-    """How `read_json` does: files held, reads answered from memory, decodings, and the estimated memory held, in
-    bytes."""
+    """How `read_json` does.
+
+    Files held, reads answered from memory, decodings, and the estimated memory held, in bytes.
+    """
 
     name: str
     files: int
@@ -81,8 +83,9 @@ _cache = _ReadCache()
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Return the document in a JSON file, from memory if the file hasn't changed: ``json.load(open(path))``, but
-    cached.
+    """Return the document in a JSON file, from memory if the file hasn't changed.
+
+    ``json.load(open(path))``, but cached.
 
     The document is frozen, as `StateFile.view` gives it, and as fresh: no write that completed before the call is
     missed. Files are remembered by path, up to 256 of them, then the one read first is forgotten. Missing files are not

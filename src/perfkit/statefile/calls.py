@@ -25,8 +25,8 @@ def check_mutator(fn: object) -> None:
         raise TypeError(f"update() takes a function of the document, such as lambda doc: doc.update(n=1), not {fn!r}")
     if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         raise TypeError(
-            f"update() takes an ordinary function, not {getattr(fn, '__name__', fn)!r}, which is a coroutine or generator function: "
-            "it would hold the lock while it waits. Await what you need first, then update()"
+            f"update() takes an ordinary function, and {getattr(fn, '__name__', fn)!r} is a coroutine or generator "
+            "function, which would hold the lock while it waits. Await what you need first, then update()"
         )
 
 

@@ -1,5 +1,6 @@
-"""JSON in and out: what ``json`` would do, at msgspec's speed where the two agree, and by ``json`` itself where they
-don't.
+"""JSON in and out.
+
+What ``json`` would do, at msgspec's speed where the two agree, and by ``json`` itself where they don't.
 
 Fast codecs change data silently: on dump NaN becomes null and datetime, set, bytes and Decimal become strings and
 lists; on load some reject what ``json`` takes (a byte order mark, lone surrogates, 1e400). So what was encoded fast is
@@ -8,7 +9,9 @@ isn't wasted: it is a private copy from which the next edit starts.
 """
 
 import json
+import marshal
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 try:
@@ -40,8 +43,10 @@ class Unserializable(Exception):
 
 
 def decode(raw: bytes) -> Any:
-    """Return what ``json.loads(raw)`` returns, faster. Raises what it raises: JSONDecodeError, UnicodeDecodeError,
-    ValueError."""
+    """Return what ``json.loads(raw)`` returns, faster.
+
+    Raises what it raises: JSONDecodeError, UnicodeDecodeError, ValueError.
+    """
     if _fast_decode is not None:
         try:
             return _fast_decode(raw)
@@ -58,6 +63,8 @@ def encode(document: Any, *, indent: int | None, allow_nan: bool) -> Encoded:
     """
     if _fast_encode is not None and _fast_decode is not None:
         try:
+            # marshal takes exact builtin types alone, at C speed: no other __eq__ has a say in the comparison below
+            marshal.dumps(document)
             compact = _fast_encode(document)
             tree = _fast_decode(compact)
             if tree == document:
@@ -75,9 +82,15 @@ def _encode_by_json(document: Any, indent: int | None, allow_nan: bool) -> bytes
         raise Unserializable(*_culprit(document, allow_nan, error)) from error
     try:
         return _laid_out(text.encode(), indent)
-    except ValueError:  # lone surrogates have no UTF-8, and NaN is no JSON to msgspec: json's own escapes and layout
-        separators = (",", ":") if indent is None else None
-        return json.dumps(document, allow_nan=allow_nan, indent=indent, separators=separators).encode()
+    except ValueError:  # lone surrogates have no UTF-8, and NaN is no JSON to msgspec: json lays it out
+        pass
+    options: dict[str, Any] = {"allow_nan": allow_nan, "indent": indent}
+    if indent is None:
+        options["separators"] = (",", ":")
+    try:
+        return json.dumps(document, ensure_ascii=False, **options).encode()
+    except UnicodeEncodeError:
+        return json.dumps(document, **options).encode()
 
 
 def _laid_out(compact: bytes, indent: int | None) -> bytes:
@@ -98,21 +111,46 @@ def _culprit(document: Any, allow_nan: bool, error: Exception) -> tuple[str, str
         where, value, above = pending.pop()
         if id(value) in above:
             return where, "the document contains itself"
-        if isinstance(value, float) and not allow_nan and not math.isfinite(value):
-            return where, f"{float.__repr__(value)} is not JSON; allow_nan=True writes it all the same, as json does"
-        if isinstance(value, dict):
-            bad = next((key for key in value if not isinstance(key, _SCALARS)), None)
-            if bad is not None:
-                return where, f"key {bad!r} is {_a(bad)}; JSON keys are strings"
-            below = [(f"{where}{_step(key)}", child) for key, child in value.items()]
-        elif isinstance(value, (list, tuple)):
-            below = [(f"{where}[{index}]", child) for index, child in enumerate(value)]
-        elif isinstance(value, _SCALARS):
-            continue
-        else:
-            return where, f"{_a(value)} is not JSON; convert it to str, int, float, bool, None, list or dict first"
+        reason = _refused(value, allow_nan)
+        if reason is not None:
+            return where, reason
+        below = [(f"{where}{_step(key)}", child) for key, child in _children(value)]
         pending += [(place, child, (*above, id(value))) for place, child in reversed(below)]
     return "$", str(error)
+
+
+def _children(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, (list, tuple)) else ()
+
+
+def _refused(value: Any, allow_nan: bool) -> str | None:
+    """Say why ``json`` has no form for the value or for one of its keys, or None."""
+    if isinstance(value, dict):
+        return next(filter(None, (_refused_key(key, allow_nan) for key in value)), None)
+    if isinstance(value, float) and not allow_nan and not math.isfinite(value):
+        return f"{float.__repr__(value)} is not JSON; allow_nan=True writes it all the same, as json does"
+    if isinstance(value, int):
+        return _too_long(value)
+    if isinstance(value, (*_SCALARS, list, tuple)):
+        return None
+    return f"{_a(value)} is not JSON; convert it to str, int, float, bool, None, list or dict first"
+
+
+def _refused_key(key: Any, allow_nan: bool) -> str | None:
+    if not isinstance(key, _SCALARS):
+        return f"key {key!r} is {_a(key)}; JSON keys are strings"
+    reason = _refused(key, allow_nan)
+    return reason and f"key {reason}"
+
+
+def _too_long(value: int) -> str | None:
+    try:
+        int.__repr__(value)
+    except ValueError as error:  # sys.set_int_max_str_digits
+        return str(error)
+    return None
 
 
 def _a(value: object) -> str:

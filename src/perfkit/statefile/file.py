@@ -88,6 +88,9 @@ class StateFile:
     The design follows Git's racy-entry rule for validation and LevelDB's writer queue for `update`.
     """
 
+    _mutex: threading.Lock
+    _group: Group[_Job]
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -202,7 +205,7 @@ class StateFile:
         Cost: as `edit`, shared among those who waited.
         """
         check_mutator(fn)
-        refuse_nesting_in(lambda: os.path.realpath(self.path))
+        refuse_nesting_in(self._store.target)
         deadline = Deadline(self._store.options.timeout)
         job = _Job(fn)
         with self._mutex:
@@ -231,8 +234,10 @@ class StateFile:
             return self._store.overwrite(lock.target, encoded, base)
 
     def exists(self) -> bool:
-        """Tell whether the file is there. Raises OSError if that can't be told (a directory that may not be
-        searched)."""
+        """Tell whether the file is there.
+
+        Raises OSError if that can't be told (a directory that may not be searched).
+        """
         return self._store.exists()
 
     def delete(self) -> bool:
@@ -248,40 +253,50 @@ class StateFile:
         return stats_of(self.name, self._store)
 
     def reclaim(self, need_bytes: int) -> int:  # noqa: ARG002 (there is one thing to let go of)
-        """Drop the cached content, which the next read makes again; return its size in bytes, estimated. Views in use
-        stay."""
+        """Drop the cached content, which the next read makes again; return its size in bytes, estimated.
+
+        Views in use stay.
+        """
         return self._store.reader.forget()
 
     @contextmanager
     def _locked(self, deadline: Deadline) -> Iterator[tuple[PathLock, Ticket]]:
-        lock = lock_for(os.path.realpath(self.path))
+        lock = lock_for(self._store.target())
         started = time.perf_counter()
         with missing_directory(lock.target), lock.held(deadline) as ticket:
             self._store.waits.record(time.perf_counter() - started)
             yield lock, ticket
 
     def _recover(self) -> None:
-        """Move a corrupt file aside, if that was asked for and it still is corrupt when we have the lock; else raise
-        again."""
+        """Move a corrupt file aside, if that was asked for and it still is corrupt when we have the lock.
+
+        Else raise again.
+        """
         if self._store.options.recover is None:
             raise  # noqa: PLE0704 (called while the error is being handled)
         with self._locked(Deadline(self._store.options.timeout)) as (lock, _):
             self._store.begin(lock.target)
 
     def _await(self, job: _Job, deadline: Deadline) -> None:
-        """Wait until the job is done, or its caller is to lead. If neither comes in time, or the wait is interrupted,
-        withdraw."""
+        """Wait until the job is done, or its caller is to lead.
+
+        If neither comes in time, or the wait is interrupted, withdraw.
+        """
         try:
             if job.wait(deadline.remaining()):
                 return
-            with self._mutex:
-                withdrawn = not job.leads and self._group.withdraw(job)
-            if withdrawn:
-                raise lock_for(os.path.realpath(self.path)).timed_out(deadline.timeout)
+            self._withdraw(job, deadline)
             job.wait(None)  # it was taken, or is to lead: the word is on its way
         except BaseException:
             self._give_up(job)
             raise
+
+    def _withdraw(self, job: _Job, deadline: Deadline) -> None:
+        """Raise StateFileTimeout, unless it is too late for that."""
+        with self._mutex:
+            withdrawn = not job.leads and self._group.withdraw(job)
+        if withdrawn:
+            raise lock_for(self._store.target()).timed_out(deadline.timeout)
 
     def _give_up(self, job: _Job) -> None:
         with self._mutex:
@@ -291,8 +306,7 @@ class StateFile:
             following.wake()
 
     def _lead(self, job: _Job, deadline: Deadline) -> None:
-        """Commit everything that waits when the lock is had, then answer, and hand the lead to whoever came
-        meanwhile."""
+        """Commit everything that waits when the lock is had, then answer, and hand on the lead."""
         batch: list[_Job] = []
         try:
             with self._locked(deadline) as (lock, _):
@@ -310,4 +324,4 @@ class StateFile:
 
     def _after_fork_in_child(self) -> None:
         self._mutex = threading.Lock()
-        self._group: Group[_Job] = Group()
+        self._group = Group()

@@ -7,9 +7,11 @@ one that was kept, and a reused inode was born after it too. This is the racy-en
 (Documentation/technical/racy-git), with ctime.
 """
 
-from typing import Protocol
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from os import stat_result  # its shape alone: nothing here looks at a file
 
-__all__ = ["COARSE_SLACK_NS", "SLACK_NS", "Stat", "is_settled", "same_file"]
+__all__ = ["COARSE_SLACK_NS", "SLACK_NS", "is_settled", "same_file"]
 
 # One tick of the coarsest common stamps below a second (exFAT: 10 ms; Linux at 100 Hz: 10 ms; Windows: 15.6 ms).
 SLACK_NS = 20_000_000
@@ -18,22 +20,7 @@ COARSE_SLACK_NS = 2_000_000_000
 _SECOND_NS = 1_000_000_000
 
 
-class Stat(Protocol):
-    """What is read of ``os.stat_result``."""
-
-    @property
-    def st_dev(self) -> int: ...
-    @property
-    def st_ino(self) -> int: ...
-    @property
-    def st_size(self) -> int: ...
-    @property
-    def st_mtime_ns(self) -> int: ...
-    @property
-    def st_ctime_ns(self) -> int: ...
-
-
-def same_file(a: Stat, b: Stat) -> bool:
+def same_file(a: "stat_result", b: "stat_result") -> bool:
     """Tell whether nothing that ``stat`` shows of identity, size and stamps differs."""
     return (
         a.st_mtime_ns == b.st_mtime_ns
@@ -44,9 +31,11 @@ def same_file(a: Stat, b: Stat) -> bool:
     )
 
 
-def is_settled(stat: Stat, read_at_ns: int) -> bool:
-    """Tell whether every later write must show in ``stat``; ``read_at_ns`` is the stamping clock before the file was
-    opened."""
+def is_settled(stat: "stat_result", read_at_ns: int) -> bool:
+    """Tell whether every later write must show in ``stat``.
+
+    ``read_at_ns`` is the stamping clock before the file was opened.
+    """
     newest = max(stat.st_mtime_ns, stat.st_ctime_ns)
     slack = SLACK_NS if newest % _SECOND_NS else COARSE_SLACK_NS
     return newest + slack < read_at_ns

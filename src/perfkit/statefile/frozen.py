@@ -10,23 +10,26 @@ from typing import Any, NoReturn
 __all__ = ["FrozenDict", "FrozenList", "freeze", "thaw"]
 
 
-def _refuse(self: object, *_: object, **__: object) -> NoReturn:
+def _refuse(*_: object, **__: object) -> NoReturn:
     raise TypeError(
-        "a state file's view is read-only and shared: change the file with `with state.edit() as doc:` or state.update(fn), "
-        "or take a copy of your own with state.load()"
+        "a state file's view is read-only and shared: change the file with `with state.edit() as doc:` or "
+        "state.update(fn), or take a copy of your own with state.load()"
     )
 
 
 class FrozenDict(dict[str, Any]):
-    """A dict that refuses to change. ``copy()`` and ``|`` give an ordinary dict, ``copy.deepcopy`` one that is mutable
-    throughout."""
+    """A dict that refuses to change.
+
+    ``copy()`` and ``|`` give an ordinary dict, ``copy.deepcopy`` one that is mutable throughout.
+    """
 
     __slots__ = ()
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]  # refusing is the point
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
     def copy(self) -> dict[str, Any]:
+        """Return an ordinary dict of the same items; containers in it stay frozen."""
         return dict(self)
 
     __copy__ = copy
@@ -39,15 +42,18 @@ class FrozenDict(dict[str, Any]):
 
 
 class FrozenList(list[Any]):
-    """A list that refuses to change. ``copy()``, slices, ``+`` and ``*`` give an ordinary list, ``copy.deepcopy`` a
-    mutable one."""
+    """A list that refuses to change.
+
+    ``copy()``, slices, ``+`` and ``*`` give an ordinary list, ``copy.deepcopy`` a mutable one.
+    """
 
     __slots__ = ()
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
-    append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
 
     def copy(self) -> list[Any]:
+        """Return an ordinary list of the same items; containers in it stay frozen."""
         return list(self)
 
     __copy__ = copy
@@ -74,8 +80,10 @@ def thaw(tree: Any) -> Any:
 
 
 def _rebuilt(tree: Any, made_of: dict[type, type]) -> Any:
-    """Copy a tree top-down, each container as ``made_of`` says. Not by recursion: JSON may be deeper than Python's
-    stack."""
+    """Copy a tree top-down, each container as ``made_of`` says.
+
+    Not by recursion: JSON may be deeper than Python's stack.
+    """
     if type(tree) not in made_of:
         return tree
     root = made_of[type(tree)](tree)
@@ -83,10 +91,8 @@ def _rebuilt(tree: Any, made_of: dict[type, type]) -> Any:
     lookup = made_of.get
     while pending:
         node = pending.pop()
-        if isinstance(node, dict):
-            put, places = dict.__setitem__, node.items()
-        else:
-            put, places = list.__setitem__, enumerate(node)
+        put: Any = dict.__setitem__ if isinstance(node, dict) else list.__setitem__
+        places: Any = node.items() if isinstance(node, dict) else enumerate(node)
         for place, value in places:
             make = lookup(type(value))
             if make is not None:

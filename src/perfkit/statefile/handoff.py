@@ -15,7 +15,8 @@ class Owned(Protocol):
     """A request for the lock, made by a thread or a task."""
 
     @property
-    def owner(self) -> object: ...
+    def owner(self) -> object:
+        """Who asks; compared with ``==``."""
 
 
 T = TypeVar("T", bound=Owned)
@@ -42,8 +43,10 @@ class Handoff(Generic[T]):
         return self.holder is ticket
 
     def release(self, ticket: T) -> T | None:
-        """Give the lock to the longest waiter and return it, to be woken. None if nobody waits or ``ticket`` isn't the
-        holder."""
+        """Give the lock to the longest waiter and return it, to be woken.
+
+        None if nobody waits or ``ticket`` isn't the holder.
+        """
         if self.holder is not ticket:
             return None
         self.holder = self._queue.popleft() if self._queue else None

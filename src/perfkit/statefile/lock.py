@@ -27,8 +27,10 @@ class Ticket(Protocol):
     owner: object
 
     def deliver(self) -> None:
-        """Wake the owner: the lock is its own within this process. Called under the lock's mutex; must not wait or
-        raise."""
+        """Wake the owner: the lock is its own within this process.
+
+        Called under the lock's mutex; must not wait or raise.
+        """
 
 
 class _ThreadTicket:
@@ -74,8 +76,8 @@ class PathLock:
         """Raise StateFileLockError if ``owner`` holds this lock: waiting for it would be waiting for itself."""
         if self._line.is_held_by(owner):
             raise StateFileLockError(
-                f"{self.target} is being edited by this {_kind(owner)} already: an edit inside an edit of the same file would "
-                "wait for itself. Change the outer document instead, or leave the outer block first",
+                f"{self.target} is being edited by this {_kind(owner)} already: an edit inside an edit of the same "
+                "file would wait for itself. Change the outer document instead, or leave the outer block first",
                 path=self.target,
             )
 
@@ -94,16 +96,18 @@ class PathLock:
     def timed_out(self, timeout: float | None) -> StateFileTimeout:
         """Return the error for a lock that was not had in time."""
         return StateFileTimeout(
-            f"{self.target} was locked by another thread, task or process for {timeout} s (timeout=). Whoever edits it holds "
-            f"{self.sidecar.path}; that file is meant to stay, removing it unlocks nothing",
+            f"{self.target} was locked by another thread, task or process for {timeout} s (timeout=). Whoever edits it "
+            f"holds {self.sidecar.path}; that file is meant to stay, removing it unlocks nothing",
             path=self.target,
             timeout=timeout,
         )
 
     @contextmanager
     def held(self, deadline: Deadline) -> Iterator[Ticket]:
-        """Hold the lock in this thread, over threads and processes. Raises StateFileTimeout, StateFileLockError,
-        OSError."""
+        """Hold the lock in this thread, over threads and processes.
+
+        Raises StateFileTimeout, StateFileLockError, OSError.
+        """
         ticket = _ThreadTicket(threading.get_ident())
         self.enter(ticket)
         try:
@@ -137,15 +141,16 @@ _mine = _Mine()
 
 
 def refuse_nesting_in(target: Callable[[], str]) -> None:
-    """Raise StateFileLockError if this thread holds the lock of the real path ``target()``, which is asked only if need
-    be."""
+    """Raise StateFileLockError if this thread holds the lock of the real path ``target()``, asked for if needed."""
     if _mine.held:
         lock_for(target()).refuse_nesting(threading.get_ident())
 
 
 def poll_delays() -> Iterator[float]:
-    """Seconds between attempts at a lock that another process holds: as short as a small write first, then up to 10
-    ms."""
+    """Seconds between attempts at a lock that another process holds.
+
+    As short as a small write first, then up to 10 ms.
+    """
     delay = 0.0002
     while True:
         yield delay

@@ -9,6 +9,8 @@ from perfkit._base.atomic import Durability, check_durability
 
 __all__ = ["Options"]
 
+_MAX_INDENT = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -25,7 +27,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.default is not None and not callable(self.default):
             raise TypeError(
-                f"default must be a callable that makes a new document, such as dict or lambda: {{…}}, not {self.default!r}"
+                "default must be a callable that makes a new document, such as dict or lambda: {…}, "
+                f"not {self.default!r}"
             )
         _check_indent(self.indent)
         check_durability(self.durability)
@@ -43,9 +46,9 @@ def _check_indent(indent: object) -> None:
     if indent is None:
         return
     if not isinstance(indent, int) or isinstance(indent, bool):
-        raise TypeError(f"indent must be None (compact) or a number of spaces from 0 to 32, not {indent!r}")
-    if not 0 <= indent <= 32:
-        raise ValueError(f"indent must be None (compact) or a number of spaces from 0 to 32, not {indent}")
+        raise TypeError(f"indent must be None (compact) or a number of spaces from 0 to {_MAX_INDENT}, not {indent!r}")
+    if not 0 <= indent <= _MAX_INDENT:
+        raise ValueError(f"indent must be None (compact) or a number of spaces from 0 to {_MAX_INDENT}, not {indent}")
 
 
 def _check_timeout(timeout: object) -> None:

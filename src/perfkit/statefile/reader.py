@@ -72,8 +72,10 @@ class Reading:
 
 
 class Reader:
-    """A path and its last reading. Thread-safe without a lock: a reading is replaced by one assignment, never
-    changed."""
+    """A path and its last reading.
+
+    Thread-safe without a lock: a reading is replaced by one assignment, never changed.
+    """
 
     def __init__(self, path: str, *, trust_stat: bool = True) -> None:
         self.path = path
@@ -140,8 +142,10 @@ class Reader:
 
 
 def read_whole(path: str) -> tuple[bytes, os.stat_result, int]:
-    """Read a regular file while nothing about it changes; return bytes, stat, and the stamping clock from before the
-    open."""
+    """Read a regular file while nothing about it changes.
+
+    Return bytes, stat, and the stamping clock from before the open.
+    """
     for attempt in range(_READ_RETRIES):
         read_at = stamp_ns()
         fd = os.open(path, _FLAGS)
