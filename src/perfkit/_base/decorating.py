@@ -39,7 +39,7 @@ def kind_of(fn: object) -> "Kind":
     at the ``__call__`` of other objects. A plain function that wraps a coroutine function (``__wrapped__``) is taken to
     pass its coroutine on: where that is wrong the first call shows it, while a coroutine taken for a result goes
     unnoticed. One that wraps a generator function is taken for what it is, for contextlib.contextmanager makes such.
-    Raises TypeError for what can't be called. Cost: about a microsecond.
+    Raises TypeError for what can't be called. Cost: a microsecond or two.
     """
     if isinstance(fn, functools.partial):
         return kind_of(fn.func)
@@ -59,8 +59,8 @@ def kind_of(fn: object) -> "Kind":
 def _is_marked(fn: object) -> bool:
     """Tell whether ``fn`` was declared to return an awaitable, which its code need not show.
 
-    By inspect.markcoroutinefunction (3.12), or by asyncio's mark before that (Cython, asgiref). Nobody can have used what
-    is not loaded.
+    By inspect.markcoroutinefunction (3.12), or by asyncio's mark before that (Cython, asgiref). Nobody can have used
+    what is not loaded.
     """
     tells = getattr(sys.modules.get("inspect"), "iscoroutinefunction", None)
     mark = getattr(sys.modules.get("asyncio.coroutines"), "_is_coroutine", None)
