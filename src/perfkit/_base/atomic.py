@@ -57,6 +57,16 @@ def replace(target: str, data: bytes, *, temp: str, durability: Durability) -> N
         sync_directory(os.path.dirname(target))
 
 
+def sync(path: str) -> None:
+    """Flush a file and the directory that names it, whoever wrote them."""
+    fd = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        sync_file(fd)
+    finally:
+        os.close(fd)
+    sync_directory(os.path.dirname(path))
+
+
 def sync_file(fd: int) -> None:
     """Flush a file through to the medium.
 

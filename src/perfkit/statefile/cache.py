@@ -17,7 +17,7 @@ _MAX_FILES = 256
 
 @dataclass(frozen=True, slots=True)
 class ReadCacheStats:
-    """How `read_json` does.
+    """How ``read_json`` does.
 
     Files held, reads answered from memory, decodings, and the estimated memory held, in bytes.
     """

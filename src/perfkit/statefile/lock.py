@@ -115,13 +115,11 @@ class PathLock:
                 raise self.timed_out(deadline.timeout)
             self._acquire_sidecar(deadline)
             _mine.held = (*_mine.held, self)
-            try:
-                yield ticket
-            finally:
-                _mine.held = tuple(lock for lock in _mine.held if lock is not self)
-                if self.holds(ticket):
-                    self.sidecar.release()
+            yield ticket
         finally:
+            _mine.held = tuple(lock for lock in _mine.held if lock is not self)
+            if self.holds(ticket):  # released also if an interrupt struck between having it and knowing it
+                self.sidecar.release()
             self.leave(ticket)
 
     def _acquire_sidecar(self, deadline: Deadline) -> None:

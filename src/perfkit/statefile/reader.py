@@ -26,7 +26,7 @@ _UNSET: Any = object()
 class Reading:
     """What the file held when it was read, or when we wrote it."""
 
-    __slots__ = ("_frozen", "_spare", "raw", "settled_as", "version_if_known")
+    __slots__ = ("_frozen", "_spare", "durable", "raw", "settled_as", "version_if_known")
 
     def __init__(
         self, raw: bytes, tree: Any, settled_as: os.stat_result | None = None, version: str | None = None
@@ -36,11 +36,12 @@ class Reading:
         self._spare = [] if tree is None else [tree]  # a list, because pop() hands its item to exactly one thread
         self._frozen: Any = _UNSET
         self.version_if_known = version
+        self.durable = False  # whether we flushed it ourselves
 
     def seen_again(self, settled_as: os.stat_result | None) -> "Reading":
         """Return the same content, with all that was made of it, as it was read anew."""
         again = Reading(self.raw, None, settled_as, self.version_if_known)
-        again._spare, again._frozen = self._spare, self._frozen
+        again._spare, again._frozen, again.durable = self._spare, self._frozen, self.durable
         return again
 
     def view(self) -> Any:
@@ -88,17 +89,9 @@ class Reader:
     def view(self) -> Any:
         """Return the frozen document; one ``stat`` if nothing changed. Errors as `current`."""
         last = self._last
-        if last is not None and last.settled_as is not None:
-            now, then = os.stat(self.path), last.settled_as
-            if (  # `same_file`, written out: this is the one hot path, and the call would be a tenth of it
-                now.st_mtime_ns == then.st_mtime_ns
-                and now.st_ctime_ns == then.st_ctime_ns
-                and now.st_ino == then.st_ino
-                and now.st_size == then.st_size
-                and now.st_dev == then.st_dev
-            ):
-                self.hits += 1
-                return last.view()
+        if last is not None and last.settled_as is not None and same_file(os.stat(self.path), last.settled_as):
+            self.hits += 1
+            return last.view()
         return self.current().view()
 
     def current(self, path: str | None = None) -> Reading:
@@ -118,9 +111,10 @@ class Reader:
         self.reads.record(time.perf_counter() - started)
         return fresh
 
-    def written(self, raw: bytes, tree: Any) -> None:
+    def written(self, raw: bytes, tree: Any, *, durable: bool) -> None:
         """Take note of what we wrote. It is not settled: the next look reads it back, compares, and parses nothing."""
         self._last = Reading(raw, tree)
+        self._last.durable = durable
 
     def held_bytes(self) -> int:
         """Estimate the memory that the last reading holds."""

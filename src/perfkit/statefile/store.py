@@ -94,12 +94,16 @@ class Store:
 
     def commit(self, target: str, base: Reading, encoded: codec.Encoded) -> None:
         """Make ``encoded`` the content, unless the content is that already."""
+        durable = self.options.durability == "power"
         if encoded.raw == base.raw and base.version_if_known != ABSENT:
             self.unchanged += 1
+            if durable and not base.durable:  # somebody wrote it who may not have flushed it
+                atomic.sync(target)
+                base.durable = True
             return
         started = time.perf_counter()
         atomic.replace(target, encoded.raw, temp=_temp_for(target), durability=self.options.durability)
-        self.reader.written(encoded.raw, encoded.tree)
+        self.reader.written(encoded.raw, encoded.tree, durable=durable)
         self.writes.record(time.perf_counter() - started)
 
     def run(self, target: str, batch: Sequence[Mutation]) -> None:

@@ -84,7 +84,7 @@ class Turn:
         """Give the lock back, or stop waiting for it. Harmless the second time."""
         if self.lock is None:
             return
-        if self.is_held():
+        if self.lock.holds(self):
             self.lock.sidecar.release()
         self._acquired = False
         self.lock.leave(self)

@@ -1,0 +1,37 @@
+"""The documentation: Markdown pages, with the reference drawn from the docstrings of the installed perfkit."""
+
+import logging
+import sys
+
+from perfkit._version import __version__
+
+project = "perfkit"
+author = "The perfkit developers"
+copyright = author
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+default_role = "py:obj"  # `StateFile` in a docstring is a reference
+nitpick_ignore_regex = [
+    ("py:.*", rf"({'|'.join(sys.stdlib_module_names)})(\..*)?"),  # documented elsewhere; the build asks no other site
+    ("py:.*", r"perfkit\._base\..*"),  # private
+    ("py:class", r"perfkit\..*\.[A-Z]"),  # a type variable
+]
+# A kind of pages may have none yet. (Sphinx gives this warning no type, so suppress_warnings cannot name it.) A page that
+# no pattern of index.md catches is still an error.
+logging.getLogger("sphinx.sphinx.directives.other").addFilter(
+    lambda record: vars(record).get("subtype") != "empty_glob"
+)
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+napoleon_numpy_docstring = False
+
+html_theme = "furo"
+html_title = f"perfkit {version}"
+html_show_copyright = False
