@@ -18,11 +18,6 @@ nitpick_ignore_regex = [
     ("py:.*", r"perfkit\._base\..*"),  # private
     ("py:class", r"perfkit\..*\.[A-Z]"),  # a type variable
 ]
-# A kind of pages may have none yet. (Sphinx gives this warning no type, so suppress_warnings cannot name it.) A page that
-# no pattern of index.md catches is still an error.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(
-    lambda record: vars(record).get("subtype") != "empty_glob"
-)
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
@@ -35,3 +30,8 @@ napoleon_numpy_docstring = False
 html_theme = "furo"
 html_title = f"perfkit {version}"
 html_show_copyright = False
+
+# A kind of pages may have none yet; Sphinx gives that warning no type, so suppress_warnings cannot name it. A page that
+# none of index.md's patterns catches is still an error.
+_toctrees = logging.getLogger("sphinx.sphinx.directives.other")
+_toctrees.addFilter(lambda record: vars(record).get("subtype") != "empty_glob")

@@ -57,14 +57,16 @@ def replace(target: str, data: bytes, *, temp: str, durability: Durability) -> N
         sync_directory(os.path.dirname(target))
 
 
-def sync(path: str) -> None:
-    """Flush a file and the directory that names it, whoever wrote them."""
+def sync(path: str) -> os.stat_result:
+    """Flush a file and the directory that names it, whoever wrote them; return what ``stat`` said of it before."""
     fd = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY | os.O_CLOEXEC)
     try:
+        flushed = os.fstat(fd)
         sync_file(fd)
     finally:
         os.close(fd)
     sync_directory(os.path.dirname(path))
+    return flushed
 
 
 def sync_file(fd: int) -> None:

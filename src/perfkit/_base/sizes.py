@@ -66,7 +66,8 @@ def _hint(unit: str) -> str:
 def format_size(n: int) -> str:
     """Return ``n`` bytes for people: at most three digits and a decimal unit, such as ``"17.2 kB"`` or ``"-1.5 MB"``.
 
-    Below 1000 it is exact, above at most 0.5 % off; `parse_size` reads it where it isn't negative.
+    Below 1000 it is exact, above at most 0.5 % off; from 1000 TB on it has more digits. `parse_size` reads it where it
+    isn't negative.
     """
     size, unit = float(abs(n)), "B"
     for larger in ("kB", "MB", "GB", "TB"):

@@ -23,3 +23,7 @@ def __getattr__(name: str) -> object:
     value = getattr(import_module(f"perfkit.statefile.{home}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -16,6 +16,7 @@ from perfkit.statefile.calls import absolute, check_mutator, check_version
 from perfkit.statefile.codec import Encoded
 from perfkit.statefile.errors import StateFileCorrupt, StateFileLockError
 from perfkit.statefile.grouping import Group
+from perfkit.statefile.lock import Hold
 from perfkit.statefile.options import Options
 from perfkit.statefile.reader import Reading
 from perfkit.statefile.stats import StateFileStats, stats_of
@@ -130,12 +131,6 @@ class AsyncStateFile:
         try:
             base, document = await turn.hold(self._begin, self._deadline())
             yield document
-            if not turn.is_held():
-                raise StateFileLockError(
-                    f"{self.path}: this edit was begun by the process that forked this one, which alone can write it; "
-                    "edit() again in the child",
-                    path=self.path,
-                )
             await turn.finish(partial(self._commit, base, document))
         finally:
             turn.leave()
@@ -190,15 +185,15 @@ class AsyncStateFile:
 
     # -- what runs in workers
 
-    def _begin(self, target: str) -> tuple[Reading, Any]:
-        base = self._store.begin(target)
+    def _begin(self, hold: Hold) -> tuple[Reading, Any]:
+        base = self._store.begin(hold)
         return base, base.copy()
 
-    def _commit(self, base: Reading, document: Any, target: str) -> None:
-        self._store.commit(target, base, self._store.encode(document))
+    def _commit(self, base: Reading, document: Any, hold: Hold) -> None:
+        self._store.commit(hold, base, self._store.encode(document))
 
-    def _overwrite(self, encoded: Encoded, base: str | None, target: str) -> str:
-        return self._store.overwrite(target, encoded, base)
+    def _overwrite(self, encoded: Encoded, base: str | None, hold: Hold) -> str:
+        return self._store.overwrite(hold, encoded, base)
 
     # -- on the loop
 
@@ -221,7 +216,7 @@ class AsyncStateFile:
         await self._locked(self._store.begin)
         return await self._offload(read)
 
-    async def _locked(self, work: Callable[[str], T]) -> T:
+    async def _locked(self, work: Callable[[Hold], T]) -> T:
         self._bind()
         turn = self._turn(asyncio.current_task())
         try:
@@ -252,10 +247,10 @@ class AsyncStateFile:
                         each.answer()
             job = following
 
-    def _run(self, batch: list[_Job], target: str) -> None:
+    def _run(self, batch: list[_Job], hold: Hold) -> None:
         with self._mutex:
             batch += self._group.take()
-        self._store.run(target, batch)
+        self._store.run(hold, batch)
 
     def _cancel_waiting(self) -> None:
         with self._mutex:

@@ -12,9 +12,9 @@ from perfkit._base import fork
 from perfkit._base.atomic import Durability
 from perfkit._base.clock import Deadline
 from perfkit.statefile.calls import absolute, check_mutator, check_version, missing_directory
-from perfkit.statefile.errors import StateFileCorrupt, StateFileLockError
+from perfkit.statefile.errors import StateFileCorrupt
 from perfkit.statefile.grouping import Group
-from perfkit.statefile.lock import PathLock, Ticket, lock_for, refuse_nesting_in
+from perfkit.statefile.lock import Hold, lock_for, refuse_nesting_in
 from perfkit.statefile.options import Options
 from perfkit.statefile.stats import StateFileStats, stats_of
 from perfkit.statefile.store import Store
@@ -177,17 +177,11 @@ class StateFile:
 
         Cost: an encoding, a decoding, a comparison and an atomic replace; under ``"power"`` also two flushes.
         """
-        with self._locked(Deadline(self._store.options.timeout)) as (lock, ticket):
-            base = self._store.begin(lock.target)
+        with self._locked(Deadline(self._store.options.timeout)) as hold:
+            base = self._store.begin(hold)
             document = base.copy()
             yield document
-            if not lock.holds(ticket):
-                raise StateFileLockError(
-                    f"{self.path}: this edit was begun by the process that forked this one, which alone can write it; "
-                    "edit() again in the child",
-                    path=self.path,
-                )
-            self._store.commit(lock.target, base, self._store.encode(document))
+            self._store.commit(hold, base, self._store.encode(document))
 
     def update(self, fn: Callable[[Any], T]) -> T:
         """Change the document by ``fn(doc)``, in place, and return what ``fn`` returns once the change is in the file.
@@ -230,8 +224,8 @@ class StateFile:
         """
         check_version(base)
         encoded = self._store.encode(document)
-        with self._locked(Deadline(self._store.options.timeout)) as (lock, _):
-            return self._store.overwrite(lock.target, encoded, base)
+        with self._locked(Deadline(self._store.options.timeout)) as hold:
+            return self._store.overwrite(hold, encoded, base)
 
     def exists(self) -> bool:
         """Tell whether the file is there.
@@ -245,8 +239,8 @@ class StateFile:
 
         Raises StateFileTimeout, StateFileLockError, OSError. The lock file stays: others may be waiting on it.
         """
-        with self._locked(Deadline(self._store.options.timeout)) as (lock, _):
-            return self._store.remove(lock.target)
+        with self._locked(Deadline(self._store.options.timeout)) as hold:
+            return self._store.remove(hold)
 
     def stats(self) -> StateFileStats:
         """Return this object's figures. Cost: a few microseconds a thread that has used it."""
@@ -260,12 +254,12 @@ class StateFile:
         return self._store.reader.forget()
 
     @contextmanager
-    def _locked(self, deadline: Deadline) -> Iterator[tuple[PathLock, Ticket]]:
+    def _locked(self, deadline: Deadline) -> Iterator[Hold]:
         lock = lock_for(self._store.target())
         started = time.perf_counter()
-        with missing_directory(lock.target), lock.held(deadline) as ticket:
+        with missing_directory(lock.target), lock.held(deadline) as hold:
             self._store.waits.record(time.perf_counter() - started)
-            yield lock, ticket
+            yield hold
 
     def _recover(self) -> None:
         """Move a corrupt file aside, if that was asked for and it still is corrupt when we have the lock.
@@ -274,8 +268,8 @@ class StateFile:
         """
         if self._store.options.recover is None:
             raise  # noqa: PLE0704 (called while the error is being handled)
-        with self._locked(Deadline(self._store.options.timeout)) as (lock, _):
-            self._store.begin(lock.target)
+        with self._locked(Deadline(self._store.options.timeout)) as hold:
+            self._store.begin(hold)
 
     def _await(self, job: _Job, deadline: Deadline) -> None:
         """Wait until the job is done, or its caller is to lead.
@@ -307,20 +301,24 @@ class StateFile:
 
     def _lead(self, job: _Job, deadline: Deadline) -> None:
         """Commit everything that waits when the lock is had, then answer, and hand on the lead."""
-        batch: list[_Job] = []
+        group, batch = self._group, list[_Job]()
         try:
-            with self._locked(deadline) as (lock, _):
+            with self._locked(deadline) as hold:
                 with self._mutex:
-                    batch = self._group.take()
-                self._store.run(lock.target, batch)
+                    batch = group.take()
+                self._store.run(hold, batch)
         finally:
-            with self._mutex:
-                following = self._group.finish(job, batch)
-            for other in batch:
-                if other.done and other is not job:
-                    other.wake()
-            if following is not None:
-                following.wake()
+            if group is self._group:  # else a function forked, and this is the child: the others are not in it
+                self._answer(job, batch)
+
+    def _answer(self, job: _Job, batch: list[_Job]) -> None:
+        with self._mutex:
+            following = self._group.finish(job, batch)
+        for other in batch:
+            if other.done and other is not job:
+                other.wake()
+        if following is not None:
+            following.wake()
 
     def _after_fork_in_child(self) -> None:
         self._mutex = threading.Lock()

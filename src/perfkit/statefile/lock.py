@@ -18,7 +18,7 @@ from perfkit.statefile.errors import StateFileLockError, StateFileTimeout
 from perfkit.statefile.handoff import Handoff
 from perfkit.statefile.sidecar import Sidecar
 
-__all__ = ["PathLock", "Ticket", "lock_for", "poll_delays", "refuse_nesting_in"]
+__all__ = ["Hold", "PathLock", "Ticket", "lock_for", "poll_delays", "refuse_nesting_in"]
 
 
 class Ticket(Protocol):
@@ -31,6 +31,26 @@ class Ticket(Protocol):
 
         Called under the lock's mutex; must not wait or raise.
         """
+
+
+class Hold:
+    """The lock as its holder has it: the real path it is for, and whether it still is the holder's."""
+
+    __slots__ = ("_lock", "_ticket", "target")
+
+    def __init__(self, lock: "PathLock", ticket: Ticket) -> None:
+        self.target = lock.target
+        self._lock = lock
+        self._ticket = ticket
+
+    def check(self) -> None:
+        """Raise StateFileLockError if a fork has left the lock with the parent: called before anything is written."""
+        if not self._lock.holds(self._ticket):
+            raise StateFileLockError(
+                f"{self.target}: this change was begun by the process that forked this one, which alone can write it; "
+                "begin it again in the child",
+                path=self.target,
+            )
 
 
 class _ThreadTicket:
@@ -103,7 +123,7 @@ class PathLock:
         )
 
     @contextmanager
-    def held(self, deadline: Deadline) -> Iterator[Ticket]:
+    def held(self, deadline: Deadline) -> Iterator[Hold]:
         """Hold the lock in this thread, over threads and processes.
 
         Raises StateFileTimeout, StateFileLockError, OSError.
@@ -115,7 +135,7 @@ class PathLock:
                 raise self.timed_out(deadline.timeout)
             self._acquire_sidecar(deadline)
             _mine.held = (*_mine.held, self)
-            yield ticket
+            yield Hold(self, ticket)
         finally:
             _mine.held = tuple(lock for lock in _mine.held if lock is not self)
             if self.holds(ticket):  # released also if an interrupt struck between having it and knowing it

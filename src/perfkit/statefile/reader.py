@@ -26,7 +26,7 @@ _UNSET: Any = object()
 class Reading:
     """What the file held when it was read, or when we wrote it."""
 
-    __slots__ = ("_frozen", "_spare", "durable", "raw", "settled_as", "version_if_known")
+    __slots__ = ("_frozen", "_spare", "durable_as", "raw", "settled_as", "version_if_known")
 
     def __init__(
         self, raw: bytes, tree: Any, settled_as: os.stat_result | None = None, version: str | None = None
@@ -36,12 +36,14 @@ class Reading:
         self._spare = [] if tree is None else [tree]  # a list, because pop() hands its item to exactly one thread
         self._frozen: Any = _UNSET
         self.version_if_known = version
-        self.durable = False  # whether we flushed it ourselves
+        self.durable_as: os.stat_result | None = None  # the file we flushed that had this content
 
-    def seen_again(self, settled_as: os.stat_result | None) -> "Reading":
+    def seen_again(self, seen: os.stat_result, settled_as: os.stat_result | None) -> "Reading":
         """Return the same content, with all that was made of it, as it was read anew."""
         again = Reading(self.raw, None, settled_as, self.version_if_known)
-        again._spare, again._frozen, again.durable = self._spare, self._frozen, self.durable
+        again._spare, again._frozen = self._spare, self._frozen
+        if self.durable_as is not None and same_file(seen, self.durable_as):
+            again.durable_as = self.durable_as
         return again
 
     def view(self) -> Any:
@@ -111,10 +113,10 @@ class Reader:
         self.reads.record(time.perf_counter() - started)
         return fresh
 
-    def written(self, raw: bytes, tree: Any, *, durable: bool) -> None:
+    def written(self, raw: bytes, tree: Any, *, durable_as: os.stat_result | None) -> None:
         """Take note of what we wrote. It is not settled: the next look reads it back, compares, and parses nothing."""
-        self._last = Reading(raw, tree)
-        self._last.durable = durable
+        self._last = last = Reading(raw, tree)
+        last.durable_as = durable_as
 
     def held_bytes(self) -> int:
         """Estimate the memory that the last reading holds."""
@@ -130,7 +132,7 @@ class Reader:
             raw, seen, read_at = read_whole(path)
             settled_as = seen if self.trust_stat and is_settled(seen, read_at) else None
             if last is not None and last.raw == raw:
-                return last.seen_again(settled_as)
+                return last.seen_again(seen, settled_as)
             try:
                 tree = decode(raw)
             except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, an integer of too many digits

@@ -13,6 +13,7 @@ from perfkit._base.histogram import LatencyRecorder
 from perfkit.statefile import codec
 from perfkit.statefile.errors import StateFileConflict, StateFileCorrupt, StateFileEncodeError
 from perfkit.statefile.grouping import Mutation, replay
+from perfkit.statefile.lock import Hold
 from perfkit.statefile.options import Options
 from perfkit.statefile.reader import Reader, Reading, read_whole
 
@@ -26,7 +27,7 @@ ABSENT = "absent"
 class Store:
     """A path, its options and its last reading.
 
-    Methods that take ``target`` are called with the lock of that real path held; the others never need it.
+    Methods that take a `Hold` are called with the lock of its real path held; the others never need it.
     """
 
     def __init__(self, path: str, options: Options) -> None:
@@ -82,45 +83,45 @@ class Store:
                 f"{self.path} was not written: at {error.where}, {error.reason}", path=self.path, where=error.where
             ) from error.__cause__
 
-    def begin(self, target: str) -> Reading:
+    def begin(self, hold: Hold) -> Reading:
         """Return what an edit starts from; a corrupt file is moved aside first if that was asked for."""
         try:
-            return self._current(target)
+            return self._current(hold.target)
         except StateFileCorrupt as error:
             if self.options.recover is None:
                 raise
-            self._set_aside(target, error)
+            self._set_aside(hold, error)
             return self._default()
 
-    def commit(self, target: str, base: Reading, encoded: codec.Encoded) -> None:
+    def commit(self, hold: Hold, base: Reading, encoded: codec.Encoded) -> None:
         """Make ``encoded`` the content, unless the content is that already."""
-        durable = self.options.durability == "power"
+        hold.check()
+        target, durability = hold.target, self.options.durability
         if encoded.raw == base.raw and base.version_if_known != ABSENT:
             self.unchanged += 1
-            if durable and not base.durable:  # somebody wrote it who may not have flushed it
-                atomic.sync(target)
-                base.durable = True
+            if durability == "power" and base.durable_as is None:  # written by somebody who may not have flushed it
+                base.durable_as = atomic.sync(target)
             return
         started = time.perf_counter()
-        atomic.replace(target, encoded.raw, temp=_temp_for(target), durability=self.options.durability)
-        self.reader.written(encoded.raw, encoded.tree, durable=durable)
+        atomic.replace(target, encoded.raw, temp=_temp_for(target), durability=durability)
+        self.reader.written(encoded.raw, encoded.tree, durable_as=os.stat(target) if durability == "power" else None)
         self.writes.record(time.perf_counter() - started)
 
-    def run(self, target: str, batch: Sequence[Mutation]) -> None:
+    def run(self, hold: Hold, batch: Sequence[Mutation]) -> None:
         """Commit the mutators together.
 
         Each gets its result or its own error and is ``done``; what stops them all is raised.
         """
-        base = self.begin(target)
+        base = self.begin(hold)
         encoded, good = replay(batch, base.copy, self.encode)
         if encoded is not None:
-            self._commit_group(target, base, encoded, good)
+            self._commit_group(hold, base, encoded, good)
         for job in batch:
             job.done = True
 
-    def overwrite(self, target: str, encoded: codec.Encoded, base: str | None) -> str:
+    def overwrite(self, hold: Hold, encoded: codec.Encoded, base: str | None) -> str:
         """Replace the whole content, if it still has the version ``base``; return the new version."""
-        current = self._replaced(target, base)
+        current = self._replaced(hold, base)
         if base is not None and current.version() != base:
             self.conflicts += 1
             raise StateFileConflict(
@@ -130,18 +131,18 @@ class Store:
                 base=base,
                 current=current.version(),
             )
-        self.commit(target, current, encoded)
+        self.commit(hold, current, encoded)
         return Reading(encoded.raw, None).version()
 
-    def remove(self, target: str) -> bool:
+    def remove(self, hold: Hold) -> bool:
         """Remove the file; False if there was none."""
         try:
-            os.unlink(target)
+            os.unlink(hold.target)
         except FileNotFoundError:
             return False
         self.reader.forget()
         if self.options.durability == "power":
-            atomic.sync_directory(os.path.dirname(target))
+            atomic.sync_directory(os.path.dirname(hold.target))
         return True
 
     def _current(self, target: str | None = None) -> Reading:
@@ -164,40 +165,41 @@ class Store:
         encoded = self.encode(self.options.default())
         return Reading(encoded.raw, encoded.tree, version=ABSENT)
 
-    def _replaced(self, target: str, base: str | None) -> Reading:
+    def _replaced(self, hold: Hold, base: str | None) -> Reading:
         """Return what an overwrite replaces.
 
         Without a version to keep to, what can't be parsed may be overwritten too.
         """
         try:
-            return self.reader.current(target)
+            return self.reader.current(hold.target)
         except FileNotFoundError:
             return Reading(b"", None, version=ABSENT)
         except StateFileCorrupt as error:
             if self.options.recover is not None:
-                self._set_aside(target, error)
+                self._set_aside(hold, error)
             elif base is not None:
                 raise
             return Reading(b"", None, version=ABSENT)
 
-    def _commit_group(self, target: str, base: Reading, encoded: codec.Encoded, good: Sequence[Mutation]) -> None:
+    def _commit_group(self, hold: Hold, base: Reading, encoded: codec.Encoded, good: Sequence[Mutation]) -> None:
         try:
-            self.commit(target, base, encoded)
+            self.commit(hold, base, encoded)
         except BaseException as error:
             # Replaced all the same? (An interrupt, or a directory that could not be flushed.) Then nobody may apply it
             # again.
-            if _holds(target, encoded.raw):
+            if _is_in(hold.target, encoded.raw):
                 for job in good:
                     job.error, job.done = error, True
             raise
         self.groups += 1
         self.updates += len(good)
 
-    def _set_aside(self, target: str, error: StateFileCorrupt) -> None:
-        stem = f"{target}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}"
+    def _set_aside(self, hold: Hold, error: StateFileCorrupt) -> None:
+        hold.check()
+        stem = f"{hold.target}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}"
         names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
         name = next(name for name in names if not os.path.lexists(name))
-        os.rename(target, name)
+        os.rename(hold.target, name)
         self.recovered += 1
         logger.error("%s Moved aside to %s; starting from the default.", error, name)
 
@@ -208,7 +210,7 @@ def _temp_for(target: str) -> str:
     return os.path.join(directory, f".{name}.perfkit-tmp")
 
 
-def _holds(target: str, raw: bytes) -> bool:
+def _is_in(target: str, raw: bytes) -> bool:
     try:
         return read_whole(target)[0] == raw
     except OSError:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from perfkit._base.clock import Deadline
 from perfkit._base.offload import Offloader
 from perfkit.statefile.calls import missing_directory
-from perfkit.statefile.lock import PathLock, lock_for, poll_delays
+from perfkit.statefile.lock import Hold, PathLock, lock_for, poll_delays
 
 __all__ = ["Turn", "workers"]
 
@@ -50,8 +50,8 @@ class Turn:
         self._acquired = False
         self._asked = time.perf_counter()
 
-    async def hold(self, work: Callable[[str], T], deadline: Deadline) -> T:
-        """Return ``work(target)``, called in a worker as soon as the lock is had, and keep the lock.
+    async def hold(self, work: Callable[[Hold], T], deadline: Deadline) -> T:
+        """Return ``work(hold)``, called in a worker as soon as the lock is had, and keep the lock.
 
         Raises StateFileTimeout, StateFileLockError, OSError, and what ``work`` raises. Whatever comes of it, `leave`.
         """
@@ -68,17 +68,16 @@ class Turn:
                     raise self._timed_out(deadline) from None
                 await asyncio.sleep(next(delays))
 
-    async def once(self, work: Callable[[str], T], deadline: Deadline) -> T:
+    async def once(self, work: Callable[[Hold], T], deadline: Deadline) -> T:
         """As `hold`, but give the lock back in the same worker call."""
         return await self.hold(partial(self._and_leave, work), deadline)
 
-    async def finish(self, work: Callable[[str], T]) -> T:
-        """Return ``work(target)``, called in a worker under the lock that is held, and give the lock back."""
-        return await workers.run(self._attempt, partial(self._and_leave, work))
-
-    def is_held(self) -> bool:
-        """Tell whether the lock is ours; after a fork, in the child, it isn't."""
-        return self._acquired and self.lock is not None and self.lock.holds(self)
+    async def finish(self, work: Callable[[Hold], T]) -> T:
+        """Return ``work(hold)``, called in a worker under the lock that is held, and give the lock back."""
+        assert self.lock is not None  # noqa: S101 (held: see above)
+        hold = Hold(self.lock, self)
+        hold.check()  # here too: a forked child has no loop to wait on
+        return await workers.run(self._and_leave, work, hold)
 
     def leave(self) -> None:
         """Give the lock back, or stop waiting for it. Harmless the second time."""
@@ -106,7 +105,7 @@ class Turn:
         await asyncio.wait([self._granted], timeout=seconds)
         return self._granted.done()
 
-    def _attempt(self, work: Callable[[str], T]) -> T:
+    def _attempt(self, work: Callable[[Hold], T]) -> T:
         """In a worker: do ``work`` if the lock can be had now."""
         lock = self._entered()
         if not lock.holds(self):
@@ -117,7 +116,7 @@ class Turn:
             if not self._acquired:
                 raise _Busy
             self._on_had(time.perf_counter() - self._asked)
-        return work(lock.target)
+        return work(Hold(lock, self))
 
     def _entered(self) -> PathLock:
         if self.lock is None:
@@ -126,9 +125,9 @@ class Turn:
             self.lock = lock
         return self.lock
 
-    def _and_leave(self, work: Callable[[str], T], target: str) -> T:
+    def _and_leave(self, work: Callable[[Hold], T], hold: Hold) -> T:
         try:
-            return work(target)
+            return work(hold)
         finally:
             self.leave()
 
