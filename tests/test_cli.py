@@ -1,0 +1,205 @@
+"""The command as users meet it: real processes, real terminals, real signals."""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from perfkit import __version__
+from perfkit.cli import main
+
+ENVIRONMENT = os.environ | {
+    "COLUMNS": "80",
+    "TERM": "xterm",
+    "NO_COLOR": "",
+    "PYTHONIOENCODING": "utf-8",
+    "PYTHONUNBUFFERED": "",
+}
+PATIENCE = 60  # seconds until a hang is called one
+
+
+def start(*args, **options):
+    options.setdefault("env", ENVIRONMENT)
+    return subprocess.Popen([sys.executable, "-m", "perfkit", *args], **options)
+
+
+def run(*args, **options):
+    process = start(*args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", **options)
+    with process:
+        out, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    """An environment whose temporary files go to a directory of the test's own."""
+    (tmp_path / "scratch").mkdir()
+    return ENVIRONMENT | {"TMPDIR": str(tmp_path / "scratch")}
+
+
+class Terminal:
+    """A pseudo-terminal: `fd` for a process to write to, and what it wrote there."""
+
+    def __init__(self):
+        pty = pytest.importorskip("pty", reason="needs a system with pseudo-terminals")
+        self._ours, self.fd = pty.openpty()
+        self._deadline = time.monotonic() + PATIENCE
+        self.text = ""
+
+    def hand_over(self):
+        """Close our copy of `fd`: the terminal then ends with the last process that has it."""
+        os.close(self.fd)
+
+    def read_until(self, pattern):
+        while not re.search(pattern, self.text):
+            assert self._read(), f"ended without {pattern!r}: {self.text!r}"
+
+    def read_to_end(self):
+        """Read until no process has the terminal open any more."""
+        while self._read():
+            pass
+        os.close(self._ours)
+        return self.text
+
+    def _read(self):
+        ready, _, _ = select.select([self._ours], [], [], max(0, self._deadline - time.monotonic()))
+        assert ready, f"still open after {PATIENCE} s: {self.text!r}"
+        try:
+            data = os.read(self._ours, 65536)
+        except OSError:  # what Linux says when the other end is closed
+            return False
+        self.text += data.decode()
+        return bool(data)
+
+
+@pytest.fixture
+def terminal():
+    return Terminal()
+
+
+@pytest.mark.parametrize("args", [["--help"], ["demo", "--help"]])
+def test_help_fits_80_columns(args):
+    status, out, err = run(*args)
+    assert (status, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 80
+    assert "demo" in out
+
+
+def test_the_help_of_demo_names_every_part_option_and_exit_status():
+    _, out, _ = run("demo", "--help")
+    for word in ("statefile", "--json FILE", "--input FILE", "--quick", "130", "NO_COLOR", "TMPDIR"):
+        assert word in out
+
+
+def test_version():
+    assert run("--version") == (0, f"perfkit {__version__}\n", "")
+
+
+def test_main_returns_instead_of_exiting(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"perfkit {__version__}\n"
+    assert main(["demo", "nothing"]) == 2
+
+
+def test_the_command_starts_without_what_only_a_demo_needs():
+    code = "import sys; from perfkit.cli import main; main(['--version']); print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "perfkit.cli" in loaded
+    assert loaded.isdisjoint({"asyncio", "json", "multiprocessing", "tempfile", "logging", "msgspec", "dataclasses"})
+    assert loaded.isdisjoint({"perfkit.statefile", "perfkit.demo.statefile", "perfkit.demo.report"})
+
+
+def test_no_command_is_wrong_usage():
+    status, out, err = run()
+    assert (status, out) == (2, "")
+    assert "COMMAND" in err
+
+
+def test_an_unknown_part_is_refused_with_the_parts_there_are():
+    status, out, err = run("demo", "statefile", "teleport")
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1] == "perfkit demo: error: no part is called 'teleport'; the parts are: statefile"
+
+
+@pytest.mark.parametrize("where", ["missing/report.json", "."])
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(where, tmp_path):
+    status, out, err = run("demo", "--json", str(tmp_path / where))
+    assert (status, out) == (2, "")
+    assert "--json" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("args", [["--help"], ["demo", "--quick"]])
+def test_a_broken_pipe_is_no_traceback(args):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with start(*args, stdout=write_end, stderr=subprocess.PIPE) as process:
+        os.close(write_end)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (141, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device /dev/full of Linux")
+def test_a_full_disk_under_stdout_is_a_message():
+    with open("/dev/full", "w") as full, start("--help", stdout=full, stderr=subprocess.PIPE) as process:
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert err.startswith(b"perfkit: cannot write the output: ")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("moment", ["round 1 ", "ordinary: 0 of", "ordinary: [1-9]", "perfkit: 0 of"])
+def test_ctrl_c_ends_everything_quietly(moment, terminal, scratch):
+    process = start("demo", "--quick", stdout=subprocess.PIPE, stderr=terminal.fd, env=scratch, start_new_session=True)
+    terminal.hand_over()
+    with process:
+        terminal.read_until(moment)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        said = terminal.read_to_end()  # ends only when no worker is left
+        out, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (130, b"")
+    assert said.endswith("\rperfkit: interrupted\r\n")
+    assert "Traceback" not in said
+    assert os.listdir(scratch["TMPDIR"]) == []
+
+
+def test_sigterm_ends_everything_too(terminal, scratch):
+    process = start("demo", "--quick", stdout=subprocess.PIPE, stderr=terminal.fd, env=scratch, start_new_session=True)
+    terminal.hand_over()
+    with process:
+        terminal.read_until("ordinary: [1-9]")
+        process.terminate()
+        said = terminal.read_to_end()
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in said
+    assert os.listdir(scratch["TMPDIR"]) == []
+
+
+def test_workers_of_a_killed_demo_end_by_themselves(terminal, scratch):
+    process = start("demo", stdout=subprocess.PIPE, stderr=terminal.fd, env=scratch, start_new_session=True)
+    terminal.hand_over()
+    with process:
+        terminal.read_until("ordinary: [1-9]")
+        process.kill()
+        said = terminal.read_to_end()
+    assert process.returncode == -signal.SIGKILL
+    assert "Traceback" not in said
+
+
+def test_a_terminal_gets_colour_and_a_progress_line(terminal):
+    process = start("demo", "--quick", stdout=terminal.fd, stderr=terminal.fd)
+    terminal.hand_over()
+    with process:
+        said = terminal.read_to_end()
+    assert process.returncode == 0
+    assert "\rstate files, one process: round 1 of " in said
+    assert "\x1b[1;36mState files" in said
+    table = said[said.index("perfkit " + __version__) :]
+    assert "\rstate files" not in table
+    assert said[: said.index("perfkit " + __version__)].endswith(f"\r{' ' * 79}\r")
