@@ -65,38 +65,33 @@ class FrozenList(list[Any]):
         return list, (thaw(self),)
 
 
-_TO_FROZEN: dict[type, type] = {dict: FrozenDict, list: FrozenList}
-_TO_MUTABLE: dict[type, type] = {FrozenDict: dict, FrozenList: list, dict: dict, list: list}
-
-
 def freeze(tree: Any) -> Any:
     """Return a frozen copy of what a JSON decoder made; strings and numbers are shared."""
-    return _rebuilt(tree, _TO_FROZEN)
+    return _rebuilt(tree, dict, list, FrozenDict, FrozenList)
 
 
 def thaw(tree: Any) -> Any:
     """Return a mutable copy of a view, all the way down; strings and numbers are shared."""
-    return _rebuilt(tree, _TO_MUTABLE)
+    return _rebuilt(tree, FrozenDict, FrozenList, dict, list)
 
 
-def _rebuilt(tree: Any, made_of: dict[type, type]) -> Any:
-    """Copy a tree top-down, each container as ``made_of`` says.
+def _rebuilt(tree: Any, dicts: type, lists: type, to_dict: type, to_list: type) -> Any:
+    """Copy a tree top-down, its containers as other types.
 
     Not by recursion: JSON may be deeper than Python's stack.
     """
-    if type(tree) not in made_of:
+    if type(tree) is not dicts and type(tree) is not lists:
         return tree
-    root = made_of[type(tree)](tree)
+    root = to_dict(tree) if type(tree) is dicts else to_list(tree)
     pending = [root]
-    lookup = made_of.get
     while pending:
         node = pending.pop()
         put: Any = dict.__setitem__ if isinstance(node, dict) else list.__setitem__
         places: Any = node.items() if isinstance(node, dict) else enumerate(node)
         for place, value in places:
-            make = lookup(type(value))
-            if make is not None:
-                child = make(value)
+            kind = type(value)
+            if kind is dicts or kind is lists:
+                child = to_dict(value) if kind is dicts else to_list(value)
                 put(node, place, child)
                 pending.append(child)
     return root
