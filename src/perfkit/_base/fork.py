@@ -34,7 +34,7 @@ def _tell_all() -> None:
     for reference in list(_told.values()):
         thing = reference()
         if thing is not None:
-            thing._after_fork_in_child()  # noqa: SLF001 (private to perfkit, not to the object)
+            thing._after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):

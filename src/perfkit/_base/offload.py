@@ -100,8 +100,9 @@ class Offloader:
                 if call.withdraw():
                     raise
                 cancelled = error
-            except BaseException:  # noqa: BLE001 (the call's own; it is raised below)
-                break
+            except BaseException:
+                if not future.done():  # thrown into the coroutine, not raised by the call
+                    raise
         if cancelled is not None:
             raise cancelled from future.exception()
         result: T = future.result()

@@ -1,0 +1,46 @@
+"""Objects are told of a fork in the child, for as long as they live."""
+
+import gc
+import subprocess
+import sys
+
+from perfkit._base import fork
+
+
+class Told:
+    def __init__(self):
+        self.times = 0
+
+    def _after_fork_in_child(self):
+        self.times += 1
+
+
+def test_it_keeps_nothing_alive():
+    before = len(fork._told)
+    kept, gone = Told(), Told()
+    fork.after_in_child(kept)
+    fork.after_in_child(gone)
+    assert len(fork._told) == before + 2
+    del gone
+    gc.collect()
+    assert len(fork._told) == before + 1
+    fork._tell_all()
+    assert kept.times == 1
+
+
+def test_the_child_is_told_and_the_parent_is_not():
+    program = """
+import os, sys
+from perfkit._base import fork
+class Told:
+    times = 0
+    def _after_fork_in_child(self): self.times += 1
+told = Told()
+fork.after_in_child(told)
+pid = os.fork()
+if pid == 0:
+    os._exit(told.times)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+assert told.times == 0
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
