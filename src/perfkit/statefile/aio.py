@@ -74,6 +74,7 @@ class AsyncStateFile:
     _loop: asyncio.AbstractEventLoop | None
     _mutex: threading.Lock
     _group: Group[_Job]
+    _leader: _Job | None
     _leaders_turn: Turn | None
     _leading: asyncio.Task[None] | None  # kept here, because a loop holds its tasks weakly
 
@@ -147,7 +148,7 @@ class AsyncStateFile:
         with self._mutex:
             self._group.submit(job)
         if job.leads:
-            self._leading = asyncio.get_running_loop().create_task(self._lead(job))
+            self._start_leading(job)
         elif self._leaders_turn is not None:
             self._refuse_nesting(self._leaders_turn)
         try:
@@ -224,15 +225,22 @@ class AsyncStateFile:
         finally:
             turn.leave()
 
-    async def _lead(self, job: _Job | None) -> None:
-        """Commit groups until nobody waits. A task of our own, so that a cancelled caller takes nobody along."""
-        while job is not None:
-            batch: list[_Job] = []
+    def _start_leading(self, job: _Job) -> None:
+        """Lead in a task of our own, so that a cancelled caller takes nobody along."""
+        self._leader = job
+        self._leading = asyncio.get_running_loop().create_task(self._lead())
+        self._leading.add_done_callback(self._go_on)
+
+    async def _lead(self) -> None:
+        """Commit groups until nobody waits."""
+        while self._leader is not None:
+            job, batch = self._leader, list[_Job]()
             self._leaders_turn = turn = self._turn(object())
             try:
                 await turn.once(partial(self._run, batch), job.deadline)
-            except asyncio.CancelledError:  # the loop is being shut down: nobody will lead those who wait
-                self._cancel_waiting()
+            except asyncio.CancelledError:  # as at the end of a loop; `_go_on` sees whether anybody still waits
+                with self._mutex:
+                    self._group.put_back(batch)
                 raise
             except Exception as error:  # noqa: BLE001 (it goes to the caller that led)
                 if not job.done:
@@ -240,23 +248,24 @@ class AsyncStateFile:
             finally:
                 turn.leave()
                 self._leaders_turn = None
-                with self._mutex:
-                    following = self._group.finish(job, batch)
                 for each in batch:
                     if each.done:
                         each.answer()
-            job = following
+            with self._mutex:
+                self._leader = self._group.finish(job, batch)
+
+    def _go_on(self, _: "asyncio.Task[None]") -> None:
+        """Have those led who still wait, though the task that led was cancelled, perhaps before it had begun."""
+        while self._leader is not None and self._leader.future.done():
+            with self._mutex:
+                self._leader = self._group.finish(self._leader, ())
+        if self._leader is not None:
+            self._start_leading(self._leader)
 
     def _run(self, batch: list[_Job], hold: Hold) -> None:
         with self._mutex:
             batch += self._group.take()
         self._store.run(hold, batch)
-
-    def _cancel_waiting(self) -> None:
-        with self._mutex:
-            waiting = self._group.take()
-        for job in waiting:
-            job.future.cancel()
 
     def _refuse_nesting(self, turn: Turn) -> None:
         """Fail the updates of the very task whose edit they would wait for."""
@@ -287,5 +296,6 @@ class AsyncStateFile:
         self._loop = None
         self._mutex = threading.Lock()  # `take` runs in a worker
         self._group = Group()
+        self._leader = None
         self._leaders_turn = None
         self._leading = None

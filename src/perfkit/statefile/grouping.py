@@ -46,6 +46,10 @@ class Group(Generic[M]):
         self.waiting.clear()
         return batch
 
+    def put_back(self, batch: Sequence[M]) -> None:
+        """Undo a `take` as far as the jobs aren't done."""
+        self.waiting.extendleft(job for job in reversed(batch) if not job.done)
+
     def withdraw(self, job: M) -> bool:
         """Remove a job that has not been taken. False if it was: its outcome is then on the way."""
         if job not in self.waiting:
@@ -59,7 +63,7 @@ class Group(Generic[M]):
         What of the batch isn't done comes first again, but for the leader's own job: what stopped the group (a lock not
         had, a full disk) is the leader's error, and each of the others finds out for itself.
         """
-        self.waiting.extendleft(job for job in reversed(batch) if not job.done and job is not leader)
+        self.put_back(batch)
         self.withdraw(leader)
         leader.leads = False
         self._led = bool(self.waiting)
