@@ -296,7 +296,9 @@ def test_who_is_cancelled_while_a_worker_is_at_it_waits_for_the_worker(tmp_path)
         assert go_on.wait(PATIENCE)
         return dict(OLD)
 
-    state = perfkit.AsyncStateFile(tmp_path / "state.json", default=slow_default, durability="process", timeout=PATIENCE)
+    state = perfkit.AsyncStateFile(
+        tmp_path / "state.json", default=slow_default, durability="process", timeout=PATIENCE
+    )
 
     async def main():
         task = asyncio.create_task(edit(state))

@@ -202,12 +202,16 @@ class StateFile:
         refuse_nesting_in(self._store.target)
         deadline = Deadline(self._store.options.timeout)
         job = _Job(fn)
-        with self._mutex:
-            self._group.submit(job)
-        if not job.leads:
-            self._await(job, deadline)
-        if job.leads:
-            self._lead(job, deadline)
+        try:
+            with self._mutex:
+                self._group.submit(job)
+            if not job.leads:
+                self._await(job, deadline)
+            if job.leads:
+                self._lead(job, deadline)
+        except BaseException:
+            self._give_up(job)
+            raise
         outcome: T = job.outcome()
         return outcome
 
@@ -272,18 +276,10 @@ class StateFile:
             self._store.begin(hold)
 
     def _await(self, job: _Job, deadline: Deadline) -> None:
-        """Wait until the job is done, or its caller is to lead.
-
-        If neither comes in time, or the wait is interrupted, withdraw.
-        """
-        try:
-            if job.wait(deadline.remaining()):
-                return
+        """Wait until the job is done, or its caller is to lead; withdraw if neither comes in time."""
+        if not job.wait(deadline.remaining()):
             self._withdraw(job, deadline)
             job.wait(None)  # it was taken, or is to lead: the word is on its way
-        except BaseException:
-            self._give_up(job)
-            raise
 
     def _withdraw(self, job: _Job, deadline: Deadline) -> None:
         """Raise StateFileTimeout, unless it is too late for that."""

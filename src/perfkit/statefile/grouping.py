@@ -48,7 +48,7 @@ class Group(Generic[M]):
 
     def put_back(self, batch: Sequence[M]) -> None:
         """Undo a `take` as far as the jobs aren't done."""
-        self.waiting.extendleft(job for job in reversed(batch) if not job.done)
+        self.waiting.extendleft(job for job in reversed(batch) if not job.done and job not in self.waiting)
 
     def withdraw(self, job: M) -> bool:
         """Remove a job that has not been taken. False if it was: its outcome is then on the way."""

@@ -137,10 +137,18 @@ class PathLock:
             _mine.held = (*_mine.held, self)
             yield Hold(self, ticket)
         finally:
-            _mine.held = tuple(lock for lock in _mine.held if lock is not self)
-            if self.holds(ticket):  # released also if an interrupt struck between having it and knowing it
-                self.sidecar.release()
-            self.leave(ticket)
+            try:
+                self._give_back(ticket)
+            except BaseException:  # an interrupt struck in there; nobody else would do it
+                self._give_back(ticket)
+                raise
+
+    def _give_back(self, ticket: Ticket) -> None:
+        """Release both halves; harmless the second time, and without the sidecar lock."""
+        _mine.held = tuple(lock for lock in _mine.held if lock is not self)
+        if self.holds(ticket):
+            self.sidecar.release()
+        self.leave(ticket)
 
     def _acquire_sidecar(self, deadline: Deadline) -> None:
         for delay in poll_delays():

@@ -94,8 +94,8 @@ class Turn:
         """Wake the task that waits; see `Ticket`."""
         try:
             self._loop.call_soon_threadsafe(self._grant)
-        except RuntimeError:  # the loop is closed; whoever cleans up after the task leaves
-            return
+        except RuntimeError:  # the loop is closed, and the task will never take its turn: on to the next
+            self.leave()
 
     def _grant(self) -> None:
         if not self._granted.done():

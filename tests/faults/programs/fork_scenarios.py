@@ -161,17 +161,22 @@ def the_child_waits_like_everybody_else(path):
 
 
 def the_lock_of_a_killed_parent_is_free(path):
-    ready, never = Gate(), Gate()
+    ready, never, up = Gate(), Gate(), Gate()
     pids = Gate()
+
+    def orphan():
+        up.open()
+        never.wait()
 
     def parent():
         with state_of(path).edit():
-            os.write(pids._writing, forked(never.wait).to_bytes(4, "little"))
+            os.write(pids._writing, forked(orphan).to_bytes(4, "little"))
             ready.open()
             never.wait()
 
     pid = forked(parent)
     ready.wait()
+    up.wait()  # or it may not have run at all yet
     grandchild = int.from_bytes(os.read(pids._reading, 4), "little")
     try:
         assert is_locked(path)
