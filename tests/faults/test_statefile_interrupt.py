@@ -27,7 +27,8 @@ ENOUGH = 5  # places found wrong, each of which takes that long
 
 
 class Interruptor:
-    """Raises KeyboardInterrupt at the ``at``-th place in perfkit (and the contextlib it runs in) that its thread comes by."""
+    """Raises KeyboardInterrupt at the ``at``-th place in perfkit (and the contextlib it runs in) that its thread comes
+    by."""
 
     def __init__(self, at):
         self._left = at
