@@ -270,6 +270,7 @@ def expect_ones(answers):
     }
 
 
+@KNOWN
 def test_at_random(start, tmp_path):
     path = tmp_path / "state.json"
     program = start("interrupted", path, 50)
