@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import filelock
 import pytest
 
 import perfkit
@@ -133,7 +132,6 @@ def test_change_process(compare: Any, peers: Peers, size: str) -> None:
     """
     paths = [peers.place() for _ in range(5)]
     edited, updated = (perfkit.StateFile(path, durability="process") for path in paths[3:])
-    lock = filelock.FileLock(paths[2].with_suffix(".lock"))
     contenders = [
         peers.changes(NAIVE_CHANGE, paths[0], partial(by.change_in_place, paths[0]), note=UNLOCKED),
         peers.changes("StateFile.edit()", paths[3], partial(_edit, edited), ours=True),
@@ -141,7 +139,7 @@ def test_change_process(compare: Any, peers: Peers, size: str) -> None:
         peers.changes(
             "load + change + replace", paths[1], partial(by.change_by_replacing, paths[1]), note=ATOMIC_UNLOCKED
         ),
-        peers.changes("orjson + filelock + replace", paths[2], partial(by.change_by_orjson, paths[2], lock)),
+        peers.changes("orjson + filelock + replace", paths[2], partial(by.change_by_orjson, paths[2])),
         _tinydb_change(peers),
         _diskcache_change(peers, "diskcache", note="the document as one entry"),
         _diskcache_key_change(peers, "diskcache, the key alone"),
@@ -158,7 +156,6 @@ def test_change_power(compare: Any, peers: Peers, size: str) -> None:
     """
     paths = [peers.place() for _ in range(7)]
     edited, updated = (perfkit.StateFile(path, durability="power") for path in paths[5:])
-    lock = filelock.FileLock(paths[3].with_suffix(".lock"))
     text = as_bytes(peers.document)
     floor = calls(partial(by.replace, paths[4], text, synced=True))
     contenders = [
@@ -173,7 +170,7 @@ def test_change_power(compare: Any, peers: Peers, size: str) -> None:
             note=ATOMIC_UNLOCKED,
         ),
         peers.changes(
-            "orjson + filelock + replace, flushed", paths[3], partial(by.change_by_orjson, paths[3], lock, synced=True)
+            "orjson + filelock + replace, flushed", paths[3], partial(by.change_by_orjson, paths[3], synced=True)
         ),
         _diskcache_change(
             peers,
@@ -204,7 +201,7 @@ def test_change_in_threads(compare: Any, peers: Peers, size: str, smoke: bool) -
     in_crowd = partial(in_threads, count)
     paths = [peers.place() for _ in range(5)]
     updated, edited = (perfkit.StateFile(path, durability="power") for path in paths[3:])
-    lock, file_lock = threading.Lock(), filelock.FileLock(paths[2].with_suffix(".lock"))
+    lock = threading.Lock()
 
     def locked(change: Any, *args: Any, **options: Any) -> Any:
         def change_alone() -> None:
@@ -224,7 +221,7 @@ def test_change_in_threads(compare: Any, peers: Peers, size: str, smoke: bool) -
         peers.changes(
             "orjson + filelock + replace, flushed",
             paths[2],
-            locked(by.change_by_orjson, paths[2], file_lock, synced=True),
+            locked(by.change_by_orjson, paths[2], synced=True),
             note="a threading.Lock before the file lock, which polls",
             **crowd,
         ),

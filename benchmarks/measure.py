@@ -132,7 +132,9 @@ def interleaved(
     rng = random.Random(0)
     times: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     with ExitStack() as seats:
-        run = [seats.enter_context(_Seat(contender, between)) for contender in contenders]
+        run: list[_Seat] = []
+        for contender in contenders:
+            run.append(seats.enter_context(_Seat(contender, between, run)))
         amounts = {seat.name: seat.at_once if plan.smoke else seat.filling(plan.turn) for seat in run}
         a_round = sum(seat.turn(amounts[seat.name])[1] for seat in run)
         for _ in range(_rounds(plan, a_round)):
@@ -146,12 +148,13 @@ def interleaved(
 class _Seat:
     """A contender in a process of its own, so that it has its memory and its collector for itself, as in a program."""
 
-    def __init__(self, contender: Contender, between: Callable[[], object]) -> None:
+    def __init__(self, contender: Contender, between: Callable[[], object], before: Sequence["_Seat"]) -> None:
         self.name, self.at_once = contender.name, contender.at_once
         self._between = between
         context = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(contender, theirs), daemon=True)
+        inherited = [self._pipe, *(seat._pipe for seat in before)]
+        self._process = context.Process(target=_serve, args=(contender, theirs, inherited), daemon=True)
         with warnings.catch_warnings():  # of threads, which a fork leaves behind: pytest's watchdog may be one
             warnings.simplefilter("ignore", DeprecationWarning)
             self._process.start()
@@ -192,8 +195,10 @@ class _Seat:
         return answer
 
 
-def _serve(contender: Contender, pipe: Connection) -> None:
+def _serve(contender: Contender, pipe: Connection, inherited: Sequence[Connection]) -> None:
     """Take turns as they are asked for, until the pipe is closed; failures are answered as text."""
+    for other in inherited:  # or their other ends would never see the end
+        other.close()
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,11 @@ class Peers:
 
     def diskcache(self, **settings: Any) -> Any:
         """Return a diskcache.Cache that holds the document under ``state``, and its one key by itself too."""
-        cache = self.stack.enter_context(diskcache.Cache(str(self.place().parent), **settings))
-        cache["state"] = self.document
-        cache[KEY] = self.document[KEY]
-        cache.close()  # until its next use, which is in another process
-        return cache
+        store = self.stack.enter_context(diskcache.Cache(str(self.place().parent), **settings))
+        store["state"] = self.document
+        store[KEY] = self.document[KEY]
+        store.close()  # until its next use, which is in another process
+        return store
 
 
 def read_by_json(path: Path) -> object:
@@ -118,8 +119,14 @@ def change_by_replacing(path: Path, *, synced: bool = False) -> None:
     replace(path, json.dumps(document, indent=2).encode(), synced=synced)
 
 
-def change_by_orjson(path: Path, lock: filelock.BaseFileLock, *, synced: bool = False) -> None:
-    with lock:
+@cache
+def file_lock(path: Path) -> filelock.BaseFileLock:
+    """Return the path's lock, made at its first use because filelock refuses those that were made before a fork."""
+    return filelock.FileLock(path.with_suffix(".lock"))
+
+
+def change_by_orjson(path: Path, *, synced: bool = False) -> None:
+    with file_lock(path):
         document = orjson.loads(path.read_bytes())
         document[KEY] += 1
         replace(path, orjson.dumps(document, option=orjson.OPT_INDENT_2), synced=synced)
