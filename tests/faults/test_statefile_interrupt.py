@@ -15,6 +15,7 @@ import threading
 import pytest
 
 import perfkit
+from perfkit.statefile.lock import lock_for
 
 OURS = (os.path.join(os.path.dirname(perfkit.__file__), ""), contextlib.__file__)
 # Here are callbacks of weak references, run wherever a reference ends. Python itself drops an interrupt that strikes
@@ -204,13 +205,7 @@ def struck_everywhere(memory_disk):
     return play
 
 
-KNOWN = pytest.mark.xfail(
-    strict=False,
-    reason="an interrupt that strikes between two bytecodes of handing on the lead can leave the group without one",
-)
-
-
-@pytest.mark.parametrize("operation", [edit, pytest.param(update, marks=KNOWN), save])
+@pytest.mark.parametrize("operation", [edit, update, save])
 def test_alone(struck_everywhere, operation):
     def scene(state, path, struck):
         victim = threading.Thread(target=struck, args=[lambda: operation(state)], daemon=True)
@@ -221,9 +216,7 @@ def test_alone(struck_everywhere, operation):
     struck_everywhere(scene)
 
 
-@pytest.mark.parametrize(
-    "part", [pytest.param("leads", marks=KNOWN), "follows", pytest.param("follows-and-then-leads", marks=KNOWN)]
-)
+@pytest.mark.parametrize("part", ["leads", "follows", "follows-and-then-leads"])
 def test_in_a_group(struck_everywhere, eventually, part):
     """Of three callers one is interrupted; the two others are answered, and what they did is in the file once."""
 
@@ -262,6 +255,32 @@ def test_in_a_group(struck_everywhere, eventually, part):
     struck_everywhere(lambda state, path, struck: expect_ones(scene(state, path, struck)))
 
 
+@pytest.mark.parametrize("operation", [edit, update, save])
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_in_the_line(struck_everywhere, eventually, operation, place):
+    """One is interrupted among others that wait for the lock, not for the same write."""
+
+    def scene(state, path, struck):
+        answers, lock = {}, lock_for(str(path))
+
+        def neighbour():
+            answers["one"] = perfkit.StateFile(path, durability="process", timeout=PATIENCE).update(bump("one"))
+
+        victim = threading.Thread(target=struck, args=[lambda: operation(state)], daemon=True)
+        other = threading.Thread(target=neighbour, daemon=True)
+        with perfkit.StateFile(path).edit():
+            for number, thread in enumerate([victim, other] if place == "first" else [other, victim], 2):
+                thread.start()
+                eventually(lambda number=number: len(lock._line._queue) >= number or not victim.is_alive())
+        for thread in (victim, other):
+            thread.join(4 * PATIENCE)
+        if operation is save and place == "last":  # it may have replaced what the other wrote
+            return answers if "one" in json.loads(path.read_bytes()) else {}
+        return {"one": answers.get("one")}
+
+    struck_everywhere(scene)
+
+
 def expect_ones(answers):
     """Make of the neighbours' answers what the file must hold: each was answered 1, or the file can't be right."""
     return {
@@ -270,7 +289,6 @@ def expect_ones(answers):
     }
 
 
-@KNOWN
 def test_at_random(start, tmp_path):
     path = tmp_path / "state.json"
     program = start("interrupted", path, 50)

@@ -15,7 +15,7 @@ class Job:
     def __init__(self, fn=None):
         self.fn = fn
         self.result = self.error = None
-        self.done = self.leads = False
+        self.done = False
 
 
 class Machine(RuleBasedStateMachine):
@@ -30,7 +30,7 @@ class Machine(RuleBasedStateMachine):
     def submit(self):
         job = Job()
         self.group.submit(job)
-        assert job.leads is (self.leader is None)
+        assert (self.group.leader is job) is (self.leader is None)
         self.leader = self.leader or job
         self.waiting.append(job)
 
@@ -38,7 +38,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def take(self):
         self.batch = self.group.take()
-        assert self.batch == self.waiting
+        assert list(self.batch) == self.waiting
         self.waiting = []
 
     @precondition(lambda self: self.leader)
@@ -48,16 +48,16 @@ class Machine(RuleBasedStateMachine):
             job.done = committed
         back = [] if committed else [job for job in self.batch if job is not self.leader]
         self.waiting = [job for job in back + self.waiting if job is not self.leader]
-        following = self.group.finish(self.leader, self.batch)
+        following = self.group.finish(self.leader)
+        assert self.group.finish(self.leader) is following, "the second time changed something"
         assert following is (self.waiting[0] if self.waiting else None)
-        assert not self.leader.leads
         self.leader, self.batch = following, []
-        assert following is None or following.leads
+        assert self.group.leader is following
 
-    @precondition(lambda self: [job for job in self.waiting + self.batch if job is not self.leader])
+    @precondition(lambda self: [job for job in (*self.waiting, *self.batch) if job is not self.leader])
     @rule(data=st.data())
     def withdraw(self, data):
-        job = data.draw(st.sampled_from([job for job in self.waiting + self.batch if job is not self.leader]))
+        job = data.draw(st.sampled_from([job for job in (*self.waiting, *self.batch) if job is not self.leader]))
         assert self.group.withdraw(job) is (job in self.waiting)
         if job in self.waiting:
             self.waiting.remove(job)

@@ -29,19 +29,10 @@ class Machine(RuleBasedStateMachine):
         return ticket
 
     @rule(ticket=tickets)
-    def release(self, ticket):
-        if not self.model or self.model[0] is not ticket:
-            assert self.line.release(ticket) is None
-            return
-        self.model.pop(0)
-        assert self.line.release(ticket) is (self.model[0] if self.model else None)
-
-    @rule(ticket=tickets)
-    def withdraw(self, ticket):
-        holds = bool(self.model) and self.model[0] is ticket
-        assert self.line.withdraw(ticket) is not holds
-        if not holds and ticket in self.model:
+    def leave(self, ticket):
+        if ticket in self.model:
             self.model.remove(ticket)
+        assert self.line.leave(ticket) is (self.model[0] if self.model else None)
 
     @rule(ticket=tickets, other=st.booleans())
     def ask(self, ticket, other):

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -28,19 +29,25 @@ __all__ = ["AsyncStateFile"]
 T = TypeVar("T")
 
 
+def _this_task() -> object:
+    """Return what tells the running task from others; weak, for a queue must not keep an abandoned edit alive."""
+    task = asyncio.current_task()
+    return None if task is None else weakref.ref(task)
+
+
 class _Job:
     """One caller of `AsyncStateFile.update`."""
 
-    __slots__ = ("deadline", "done", "error", "fn", "future", "leads", "owner", "result")
+    __slots__ = ("deadline", "done", "error", "fn", "future", "owner", "result")
 
     def __init__(self, fn: Callable[[Any], Any], deadline: Deadline) -> None:
         self.fn = fn
         self.deadline = deadline
-        self.owner = asyncio.current_task()
+        self.owner = _this_task()
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.result: Any = None
         self.error: BaseException | None = None
-        self.done = self.leads = False
+        self.done = False
 
     def answer(self) -> None:
         """Hand the outcome to the caller, if it still waits."""
@@ -74,7 +81,6 @@ class AsyncStateFile:
     _loop: asyncio.AbstractEventLoop | None
     _mutex: threading.Lock
     _group: Group[_Job]
-    _leader: _Job | None
     _leaders_turn: Turn | None
     _leading: asyncio.Task[None] | None  # kept here, because a loop holds its tasks weakly
 
@@ -128,7 +134,7 @@ class AsyncStateFile:
         The lock is held while the block awaits, also against other processes: keep what it awaits short.
         """
         self._bind()
-        turn = self._turn(asyncio.current_task())
+        turn = self._turn(_this_task())
         try:
             base, document = await turn.hold(self._begin, self._deadline())
             yield document
@@ -147,8 +153,8 @@ class AsyncStateFile:
         job = _Job(fn, self._deadline())
         with self._mutex:
             self._group.submit(job)
-        if job.leads:
-            self._start_leading(job)
+        if self._group.leader is job:
+            self._start_leading()
         elif self._leaders_turn is not None:
             self._refuse_nesting(self._leaders_turn)
         try:
@@ -219,52 +225,49 @@ class AsyncStateFile:
 
     async def _locked(self, work: Callable[[Hold], T]) -> T:
         self._bind()
-        turn = self._turn(asyncio.current_task())
+        turn = self._turn(_this_task())
         try:
             return await turn.once(work, self._deadline())
         finally:
             turn.leave()
 
-    def _start_leading(self, job: _Job) -> None:
+    def _start_leading(self) -> None:
         """Lead in a task of our own, so that a cancelled caller takes nobody along."""
-        self._leader = job
         self._leading = asyncio.get_running_loop().create_task(self._lead())
         self._leading.add_done_callback(self._go_on)
 
     async def _lead(self) -> None:
         """Commit groups until nobody waits."""
-        while self._leader is not None:
-            job, batch = self._leader, list[_Job]()
+        while (job := self._group.leader) is not None:
             self._leaders_turn = turn = self._turn(object())
             try:
-                await turn.once(partial(self._run, batch), job.deadline)
-            except asyncio.CancelledError:  # as at the end of a loop; `_go_on` sees whether anybody still waits
-                with self._mutex:
-                    self._group.put_back(batch)
-                raise
+                await turn.once(self._run, job.deadline)
             except Exception as error:  # noqa: BLE001 (it goes to the caller that led)
                 if not job.done:
                     job.fail(error)
             finally:
                 turn.leave()
                 self._leaders_turn = None
-                for each in batch:
+                for each in self._group.taken:
                     if each.done:
                         each.answer()
             with self._mutex:
-                self._leader = self._group.finish(job, batch)
+                self._group.finish(job)
 
-    def _go_on(self, _: "asyncio.Task[None]") -> None:
+    def _go_on(self, ended: "asyncio.Task[None]") -> None:
         """Have those led who still wait, though the task that led was cancelled, perhaps before it had begun."""
-        while self._leader is not None and self._leader.future.done():
-            with self._mutex:
-                self._leader = self._group.finish(self._leader, ())
-        if self._leader is not None:
-            self._start_leading(self._leader)
-
-    def _run(self, batch: list[_Job], hold: Hold) -> None:
+        if ended is not self._leading:  # it found nobody waiting, and somebody has come since
+            return
         with self._mutex:
-            batch += self._group.take()
+            self._group.put_back()
+            while (leader := self._group.leader) is not None and leader.future.done():
+                self._group.finish(leader)
+        if leader is not None:
+            self._start_leading()
+
+    def _run(self, hold: Hold) -> None:
+        with self._mutex:
+            batch = self._group.take()
         self._store.run(hold, batch)
 
     def _refuse_nesting(self, turn: Turn) -> None:
@@ -296,6 +299,5 @@ class AsyncStateFile:
         self._loop = None
         self._mutex = threading.Lock()  # `take` runs in a worker
         self._group = Group()
-        self._leader = None
         self._leaders_turn = None
         self._leading = None

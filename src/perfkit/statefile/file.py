@@ -1,5 +1,6 @@
 """`StateFile`: the threads' way of using a `Store`."""
 
+import contextlib
 import os
 import threading
 import time
@@ -25,20 +26,21 @@ T = TypeVar("T")
 
 
 class _Job:
-    """One caller of `StateFile.update`, waiting for its outcome or for its turn to lead."""
+    """One caller of `StateFile.update`, waiting for its outcome or for the lead."""
 
-    __slots__ = ("_gate", "done", "error", "fn", "leads", "result")
+    __slots__ = ("_gate", "done", "error", "fn", "result")
 
     def __init__(self, fn: Callable[[Any], Any]) -> None:
         self.fn = fn
         self.result: Any = None
         self.error: BaseException | None = None
-        self.done = self.leads = False
+        self.done = False
         self._gate = threading.Lock()
         self._gate.acquire()
 
     def wake(self) -> None:
-        self._gate.release()
+        with contextlib.suppress(RuntimeError):  # it has been woken already
+            self._gate.release()
 
     def wait(self, seconds: float | None) -> bool:
         return self._gate.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX))
@@ -205,12 +207,12 @@ class StateFile:
         try:
             with self._mutex:
                 self._group.submit(job)
-            if not job.leads:
+            if self._group.leader is not job:
                 self._await(job, deadline)
-            if job.leads:
+            if self._group.leader is job:
                 self._lead(job, deadline)
         except BaseException:
-            self._give_up(job)
+            self._hand_on(job)
             raise
         outcome: T = job.outcome()
         return outcome
@@ -284,20 +286,13 @@ class StateFile:
     def _withdraw(self, job: _Job, deadline: Deadline) -> None:
         """Raise StateFileTimeout, unless it is too late for that."""
         with self._mutex:
-            withdrawn = not job.leads and self._group.withdraw(job)
+            withdrawn = self._group.leader is not job and self._group.withdraw(job)
         if withdrawn:
             raise lock_for(self._store.target()).timed_out(deadline.timeout)
 
-    def _give_up(self, job: _Job) -> None:
-        with self._mutex:
-            following = self._group.finish(job, ()) if job.leads else None
-            self._group.withdraw(job)
-        if following is not None:
-            following.wake()
-
     def _lead(self, job: _Job, deadline: Deadline) -> None:
         """Commit everything that waits when the lock is had, then answer, and hand on the lead."""
-        group, batch = self._group, list[_Job]()
+        group = self._group
         try:
             with self._locked(deadline) as hold:
                 with self._mutex:
@@ -305,16 +300,21 @@ class StateFile:
                 self._store.run(hold, batch)
         finally:
             if group is self._group:  # else a function forked, and this is the child: the others are not in it
-                self._answer(job, batch)
+                self._hand_on(job)
 
-    def _answer(self, job: _Job, batch: list[_Job]) -> None:
-        with self._mutex:
-            following = self._group.finish(job, batch)
-        for other in batch:
-            if other.done and other is not job:
+    def _hand_on(self, job: _Job) -> None:
+        """End a caller's part: answer those who are done, and wake who leads next. Harmless the second time.
+
+        Called again if an interrupt strikes in it, so the group is told last.
+        """
+        for other in self._group.taken:
+            if other.done:
                 other.wake()
-        if following is not None:
-            following.wake()
+        with self._mutex:
+            self._group.withdraw(job)
+            leader = self._group.finish(job)
+        if leader is not None:
+            leader.wake()
 
     def _after_fork_in_child(self) -> None:
         self._mutex = threading.Lock()

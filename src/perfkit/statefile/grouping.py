@@ -6,7 +6,7 @@ database group commit (D. DeWitt et al., "Implementation Techniques for Main Mem
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 __all__ = ["Group", "Mutation", "replay"]
@@ -19,7 +19,6 @@ class Mutation(Protocol):
     result: Any
     error: BaseException | None
     done: bool
-    leads: bool
 
 
 M = TypeVar("M", bound=Mutation)
@@ -27,28 +26,35 @@ E = TypeVar("E")
 
 
 class Group(Generic[M]):
-    """The waiting jobs, one of which leads. Drivers guard it with a mutex."""
+    """The waiting jobs, one of which leads. Drivers guard it with a mutex.
 
-    __slots__ = ("_led", "waiting")
+    Each method changes its attributes by neighbouring assignments, between which no interrupt can strike: one that
+    strikes anywhere in a method leaves the group as it was before or as it is after.
+    """
+
+    __slots__ = ("leader", "taken", "waiting")
 
     def __init__(self) -> None:
+        self.leader: M | None = None
+        self.taken: deque[M] = deque()
         self.waiting: deque[M] = deque()
-        self._led = False
 
     def submit(self, job: M) -> None:
-        """Queue a job. If it ``leads`` now, its driver must `take` and then `finish`, whatever happens."""
+        """Queue a job. If it is the ``leader`` now, its driver must `take` and then `finish`, whatever happens."""
         self.waiting.append(job)
-        job.leads, self._led = not self._led, True
+        if self.leader is None:
+            self.leader = job
 
-    def take(self) -> list[M]:
+    def take(self) -> deque[M]:
         """Return everything that waits, in the order it came. From here on none of it can be withdrawn."""
-        batch = list(self.waiting)
-        self.waiting.clear()
-        return batch
+        nothing: deque[M] = deque()
+        self.taken, self.waiting = self.waiting, nothing
+        return self.taken
 
-    def put_back(self, batch: Sequence[M]) -> None:
+    def put_back(self) -> None:
         """Undo a `take` as far as the jobs aren't done."""
-        self.waiting.extendleft(job for job in reversed(batch) if not job.done and job not in self.waiting)
+        nothing, rest = deque[M](), self._rest()
+        self.taken, self.waiting = nothing, rest
 
     def withdraw(self, job: M) -> bool:
         """Remove a job that has not been taken. False if it was: its outcome is then on the way."""
@@ -57,23 +63,23 @@ class Group(Generic[M]):
         self.waiting.remove(job)
         return True
 
-    def finish(self, leader: M, batch: Sequence[M]) -> M | None:
-        """End a lead; return the job that leads next, whose driver is to be woken, or None if nothing waits.
+    def finish(self, leader: M) -> M | None:
+        """End a lead; return the job that leads now, whose driver is to be woken, or None if nothing waits.
 
-        What of the batch isn't done comes first again, but for the leader's own job: what stopped the group (a lock not
-        had, a full disk) is the leader's error, and each of the others finds out for itself.
+        What was taken and isn't done comes first again, but for the leader's own job: what stopped the group (a lock
+        not had, a full disk) is the leader's error, and each of the others finds out for itself. The second time
+        changes nothing, so that a driver that was interrupted may call it again.
         """
-        self.put_back(batch)
-        self.withdraw(leader)
-        leader.leads = False
-        self._led = bool(self.waiting)
-        if not self.waiting:
-            return None
-        self.waiting[0].leads = True
-        return self.waiting[0]
+        if self.leader is leader:
+            nothing, rest = deque[M](), self._rest(leader)
+            self.taken, self.waiting, self.leader = nothing, rest, rest[0] if rest else None
+        return self.leader
+
+    def _rest(self, leader: M | None = None) -> deque[M]:
+        return deque(job for job in (*self.taken, *self.waiting) if not job.done and job is not leader)
 
 
-def replay(batch: Sequence[M], fresh: Callable[[], Any], encode: Callable[[Any], E]) -> tuple[E | None, list[M]]:
+def replay(batch: Iterable[M], fresh: Callable[[], Any], encode: Callable[[Any], E]) -> tuple[E | None, list[M]]:
     """Apply the mutators in order to one document; return its encoding and those that are in it, or ``(None, [])``.
 
     ``fresh()`` gives the document as it was before the group, a new copy each time; ``encode`` raises if it cannot be
@@ -82,6 +88,8 @@ def replay(batch: Sequence[M], fresh: Callable[[], Any], encode: Callable[[Any],
     mutator it happened to be in, and passes through.
     """
     alive = list(batch)
+    for job in alive:
+        job.error = None  # of a run that was broken off
     while alive:
         document = _applied(alive, fresh)
         if not alive:

@@ -5,6 +5,7 @@ cannot miss a grant. The mutex may be re-entrant: each step leaves the queue sou
 that is garbage-collected releases from wherever the collector happened to run.
 """
 
+import contextlib
 from collections import deque
 from typing import Generic, Protocol, TypeVar
 
@@ -23,39 +24,36 @@ T = TypeVar("T", bound=Owned)
 
 
 class Handoff(Generic[T]):
-    """An exclusive lock's holder and queue, without any waiting of its own."""
+    """An exclusive lock's queue, the first of which is the holder, without any waiting of its own."""
 
-    __slots__ = ("_queue", "holder")
+    __slots__ = ("_queue",)
 
     def __init__(self) -> None:
-        self.holder: T | None = None
         self._queue: deque[T] = deque()
+
+    @property
+    def holder(self) -> T | None:
+        """Who has the lock."""
+        try:
+            return self._queue[0]
+        except IndexError:
+            return None
 
     def is_held_by(self, owner: object) -> bool:
         """Tell whether this thread or task already holds the lock: asking again would never end."""
-        return self.holder is not None and self.holder.owner == owner
+        holder = self.holder
+        return holder is not None and holder.owner == owner
 
     def request(self, ticket: T) -> bool:
         """Queue up; True if the lock is the caller's at once."""
         self._queue.append(ticket)
-        if self.holder is None:
-            self.holder = self._queue.popleft()
-        return self.holder is ticket
+        return self._queue[0] is ticket
 
-    def release(self, ticket: T) -> T | None:
-        """Give the lock to the longest waiter and return it, to be woken.
+    def leave(self, ticket: T) -> T | None:
+        """End a hold, or stop waiting; return the holder there is then, to be woken if it hasn't been.
 
-        None if nobody waits or ``ticket`` isn't the holder.
+        The second time changes nothing, so that whoever was interrupted may do it again.
         """
-        if self.holder is not ticket:
-            return None
-        self.holder = self._queue.popleft() if self._queue else None
-        return self.holder
-
-    def withdraw(self, ticket: T) -> bool:
-        """Stop waiting; False if the lock was granted meanwhile, and is the caller's to release."""
-        if self.holder is ticket:
-            return False
-        if ticket in self._queue:
+        with contextlib.suppress(ValueError):
             self._queue.remove(ticket)
-        return True
+        return self.holder

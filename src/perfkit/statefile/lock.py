@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from perfkit._base import fork
@@ -27,7 +27,7 @@ class Ticket(Protocol):
     owner: object
 
     def deliver(self) -> None:
-        """Wake the owner: the lock is its own within this process.
+        """Wake the owner: the lock is its own within this process. Harmless the second time.
 
         Called under the lock's mutex; must not wait or raise.
         """
@@ -62,7 +62,8 @@ class _ThreadTicket:
         self._gate.acquire()
 
     def deliver(self) -> None:
-        self._gate.release()
+        with suppress(RuntimeError):  # it has been woken already
+            self._gate.release()
 
     def wait(self, seconds: float | None) -> bool:
         return self._gate.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX))
@@ -102,12 +103,11 @@ class PathLock:
             )
 
     def leave(self, ticket: Ticket) -> None:
-        """End our turn, or our waiting; the next in line is woken."""
+        """End our turn, or our waiting; the next in line is woken. Harmless the second time."""
         with self._mutex:
-            if not self._line.withdraw(ticket):
-                following = self._line.release(ticket)
-                if following is not None:
-                    following.deliver()
+            holder = self._line.leave(ticket)
+            if holder is not None:
+                holder.deliver()
 
     def holds(self, ticket: Ticket) -> bool:
         """Tell whether it is (still) the ticket's turn: after a fork, in the child, it isn't anyone's."""
@@ -129,12 +129,12 @@ class PathLock:
         Raises StateFileTimeout, StateFileLockError, OSError.
         """
         ticket = _ThreadTicket(threading.get_ident())
-        self.enter(ticket)
         try:
+            self.enter(ticket)
             if not ticket.wait(deadline.remaining()):
                 raise self.timed_out(deadline.timeout)
             self._acquire_sidecar(deadline)
-            _mine.held = (*_mine.held, self)
+            _mine.held = (*_mine.held, ticket)
             yield Hold(self, ticket)
         finally:
             try:
@@ -145,7 +145,7 @@ class PathLock:
 
     def _give_back(self, ticket: Ticket) -> None:
         """Release both halves; harmless the second time, and without the sidecar lock."""
-        _mine.held = tuple(lock for lock in _mine.held if lock is not self)
+        _mine.held = tuple(other for other in _mine.held if other is not ticket)
         if self.holds(ticket):
             self.sidecar.release()
         self.leave(ticket)
@@ -160,7 +160,7 @@ class PathLock:
 
 
 class _Mine(threading.local):
-    held: "tuple[PathLock, ...]" = ()
+    held: tuple[_ThreadTicket, ...] = ()
 
 
 _mine = _Mine()

@@ -5,7 +5,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from perfkit._base import atomic
@@ -107,17 +107,24 @@ class Store:
         self.reader.written(encoded.raw, encoded.tree, durable_as=os.stat(target) if durability == "power" else None)
         self.writes.record(time.perf_counter() - started)
 
-    def run(self, hold: Hold, batch: Sequence[Mutation]) -> None:
+    def run(self, hold: Hold, batch: Iterable[Mutation]) -> None:
         """Commit the mutators together.
 
         Each gets its result or its own error and is ``done``; what stops them all is raised.
         """
         base = self.begin(hold)
         encoded, good = replay(batch, base.copy, self.encode)
-        if encoded is not None:
-            self._commit_group(hold, base, encoded, good)
-        for job in batch:
-            job.done = True
+        try:
+            if encoded is not None:
+                self.commit(hold, base, encoded)
+                self.groups += 1
+                self.updates += len(good)
+            for job in batch:
+                job.done = True
+        except BaseException as error:
+            if encoded is not None and _is_in(hold.target, encoded.raw):
+                self._settle(hold, good, error)
+            raise
 
     def overwrite(self, hold: Hold, encoded: codec.Encoded, base: str | None) -> str:
         """Replace the whole content, if it still has the version ``base``; return the new version."""
@@ -181,18 +188,23 @@ class Store:
                 raise
             return Reading(b"", None, version=ABSENT)
 
-    def _commit_group(self, hold: Hold, base: Reading, encoded: codec.Encoded, good: Sequence[Mutation]) -> None:
-        try:
-            self.commit(hold, base, encoded)
-        except BaseException as error:
-            # Replaced all the same? (An interrupt, or a directory that could not be flushed.) Then nobody may apply it
-            # again.
-            if _is_in(hold.target, encoded.raw):
-                for job in good:
-                    job.error, job.done = error, True
-            raise
-        self.groups += 1
-        self.updates += len(good)
+    def _settle(self, hold: Hold, good: Sequence[Mutation], error: BaseException) -> None:
+        """End the mutators whose change is in the file although the commit raised: nobody may apply it again.
+
+        Theirs is the error of a directory that could not be flushed; not an interrupt, which struck one thread alone.
+        """
+        failure = error if isinstance(error, Exception) else self._flush(hold)
+        for job in good:
+            job.error, job.done = failure, True
+
+    def _flush(self, hold: Hold) -> OSError | None:
+        """Do what an interrupted commit may not have come to."""
+        if self.options.durability == "power":
+            try:
+                atomic.sync(hold.target)
+            except OSError as error:
+                return error
+        return None
 
     def _set_aside(self, hold: Hold, error: StateFileCorrupt) -> None:
         hold.check()

@@ -47,7 +47,7 @@ class Turn:
         self._on_had = on_had
         self._loop = asyncio.get_running_loop()
         self._granted: asyncio.Future[None] = self._loop.create_future()
-        self._acquired = False
+        self._acquired = self._told = False
         self._asked = time.perf_counter()
 
     async def hold(self, work: Callable[[Hold], T], deadline: Deadline) -> T:
@@ -92,8 +92,11 @@ class Turn:
 
     def deliver(self) -> None:
         """Wake the task that waits; see `Ticket`."""
+        if self._told:
+            return
         try:
             self._loop.call_soon_threadsafe(self._grant)
+            self._told = True
         except RuntimeError:  # the loop is closed, and the task will never take its turn: on to the next
             self.leave()
 
