@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -38,18 +39,10 @@ def smoke(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """An empty directory on the file system to measure."""
-    import shutil
-    import tempfile
-
-    where = request.config.getoption("--where")
-    if where is None:
-        yield tmp_path
-        return
-    made = Path(tempfile.mkdtemp(prefix="perfkit-bench-", dir=where))
-    yield made
-    shutil.rmtree(made)
+def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """An empty directory on the file system to measure, as far below the root as people's own (each level costs)."""
+    with tempfile.TemporaryDirectory(prefix="perfkit-bench-", dir=request.config.getoption("--where")) as made:
+        yield Path(made)
 
 
 @pytest.fixture
