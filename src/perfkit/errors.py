@@ -3,6 +3,9 @@
 ::
 
     PerfkitError
+    ├── CacheDumpError
+    │   ├── CacheDumpCorrupt      (ValueError)              the file is no dump of a cache, or not a whole one
+    │   └── CacheDumpRefused      (TypeError)               an entry holds something that a dump has no form for
     └── StateFileError
         ├── StateFileConflict     (RuntimeError)            somebody wrote since the version that save() was based on
         ├── StateFileCorrupt      (json.JSONDecodeError)    the file is not JSON; it was not touched
@@ -18,6 +21,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from perfkit.caching.errors import CacheDumpCorrupt as CacheDumpCorrupt
+    from perfkit.caching.errors import CacheDumpError as CacheDumpError
+    from perfkit.caching.errors import CacheDumpRefused as CacheDumpRefused
     from perfkit.statefile.errors import StateFileConflict as StateFileConflict
     from perfkit.statefile.errors import StateFileCorrupt as StateFileCorrupt
     from perfkit.statefile.errors import StateFileEncodeError as StateFileEncodeError
@@ -26,6 +32,9 @@ if TYPE_CHECKING:
     from perfkit.statefile.errors import StateFileTimeout as StateFileTimeout
 
 _PARTS = {
+    "CacheDumpCorrupt": "perfkit.caching.errors",
+    "CacheDumpError": "perfkit.caching.errors",
+    "CacheDumpRefused": "perfkit.caching.errors",
     "StateFileConflict": "perfkit.statefile.errors",
     "StateFileCorrupt": "perfkit.statefile.errors",
     "StateFileEncodeError": "perfkit.statefile.errors",

@@ -29,8 +29,10 @@ def check_durability(value: object) -> Durability:
     )
 
 
-def replace(target: str, data: bytes, *, temp: str, durability: Durability) -> None:
+def replace(target: str, data: bytes, *, temp: str, durability: Durability, mode: int | None = None) -> None:
     """Make ``data`` the content of ``target``, at once, keeping its mode, owner and extended attributes.
+
+    With a ``mode`` it gets that instead, and is the caller's own, whatever was there.
 
     ``temp`` is a name in the same directory that no other writer uses at the time (the caller holds a lock, or made it
     up); a file left there by a crash is replaced. ``"process"`` survives the death of the process, ``"power"`` also a
@@ -38,11 +40,13 @@ def replace(target: str, data: bytes, *, temp: str, durability: Durability) -> N
     removed.
     """
     old = _stat_or_none(target)
-    fd = _open_new(temp, 0o666 if old is None else 0o600)
+    fd = _open_new(temp, 0o600 if old is not None or mode is not None else 0o666)
     try:
         try:
             _write_all(fd, data)
-            if old is not None:
+            if mode is not None:
+                _set_mode(fd, mode)
+            elif old is not None:
                 _take_after(fd, target, old)
             if durability == "power":
                 sync_file(fd)
@@ -120,6 +124,11 @@ def _write_all(fd: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]
+
+
+def _set_mode(fd: int, mode: int) -> None:
+    if os.name != "nt":
+        os.fchmod(fd, mode)
 
 
 def _take_after(fd: int, target: str, old: os.stat_result) -> None:

@@ -98,13 +98,14 @@ def decorate(fn: "F", *, sync: "Wrapper", asynchronous: "Wrapper", what: str) ->
     Raises TypeError, naming ``what`` and what to do instead, for generator functions, classes and what can't be called.
     Cost: a call takes about 0.4 µs more, the first use in a process the import of wrapt.
     """
-    wrapper = asynchronous if _checked_kind(fn, what) == COROUTINE_FUNCTION else sync
+    wrapper = asynchronous if checked_kind(fn, what) == COROUTINE_FUNCTION else sync
     from perfkit._base.wrapping import wrap
 
     return wrap(fn, wrapper)
 
 
-def _checked_kind(fn: object, what: str) -> "Kind":
+def checked_kind(fn: object, what: str) -> "Kind":
+    """Return ``fn``'s kind, or raise the TypeError of a decorator ``what`` that can't be put on it."""
     if isinstance(fn, type):
         raise TypeError(f"@{what} is for functions and methods, not classes: put it on methods of {fn.__name__}")
     if isinstance(fn, property):

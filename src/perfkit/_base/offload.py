@@ -10,12 +10,11 @@ stuck; daemon threads don't.
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any, TypeVar, TypeVarTuple
 
-from perfkit._base import fork
+from perfkit._base.workers import Workers
 
 __all__ = ["Offloader"]
 
@@ -75,13 +74,10 @@ class _Call:
 
 
 class Offloader:
-    """At most ``max_workers`` named daemon threads, started when there is work for one more than there are idle."""
+    """Calls for tasks, made by at most ``max_workers`` named daemon threads."""
 
     def __init__(self, max_workers: int, name: str) -> None:
-        self.max_workers = max_workers
-        self.name = name
-        self._after_fork_in_child()
-        fork.after_in_child(self)
+        self._workers = Workers(max_workers, name)
 
     async def run(self, fn: "Callable[[*Ts], T]", *args: *Ts) -> T:
         """Return ``fn(*args)``, called in a worker thread with the caller's context variables.
@@ -91,7 +87,7 @@ class Offloader:
         """
         future = asyncio.get_running_loop().create_future()
         call = _Call(fn, args, future)
-        self._submit(call)
+        self._workers.submit(call.run)
         cancelled: asyncio.CancelledError | None = None
         while not future.done():
             try:
@@ -107,31 +103,3 @@ class Offloader:
             raise cancelled from future.exception()
         result: T = future.result()
         return result
-
-    def _submit(self, call: _Call) -> None:
-        with self._wanted:
-            self._calls.append(call)
-            if self._idle >= len(self._calls) or self._workers >= self.max_workers:
-                self._wanted.notify()
-                return
-            self._workers += 1
-            number = self._workers
-        threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True).start()
-
-    def _work(self) -> None:
-        while True:
-            with self._wanted:
-                while not self._calls:
-                    self._idle += 1
-                    self._wanted.wait()
-                    self._idle -= 1
-                call = self._calls.popleft()
-            call.run()
-            del call  # or its result would live until the next one comes
-
-    def _after_fork_in_child(self) -> None:
-        """Threads don't survive a fork, and what they were to do belongs to the parent."""
-        self._wanted = threading.Condition(threading.Lock())
-        self._calls: deque[_Call] = deque()
-        self._workers = 0
-        self._idle = 0

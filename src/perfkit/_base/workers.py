@@ -1,0 +1,53 @@
+"""A bounded number of daemon threads that run what they are given, in the order it came."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from perfkit._base import fork
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Workers"]
+
+
+class Workers:
+    """At most ``max_workers`` named daemon threads, started when there is work for one more than there are idle."""
+
+    def __init__(self, max_workers: int, name: str) -> None:
+        self.max_workers = max_workers
+        self.name = name
+        self._after_fork_in_child()
+        fork.after_in_child(self)
+
+    def submit(self, job: Callable[[], object]) -> None:
+        """Have ``job()`` called by a worker. It must not raise."""
+        with self._wanted:
+            self._jobs.append(job)
+            if self._idle >= len(self._jobs) or self._workers >= self.max_workers:
+                self._wanted.notify()
+                return
+            self._workers += 1
+            number = self._workers
+        threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._wanted:
+                while not self._jobs:
+                    self._idle += 1
+                    self._wanted.wait()
+                    self._idle -= 1
+                job = self._jobs.popleft()
+            job()
+            del job  # or what it made would live until the next one comes
+
+    def _after_fork_in_child(self) -> None:
+        """Threads don't survive a fork, and what they were to do belongs to the parent."""
+        self._wanted = threading.Condition(threading.Lock())
+        self._jobs: deque[Callable[[], object]] = deque()
+        self._workers = 0
+        self._idle = 0

@@ -1,0 +1,29 @@
+"""Caches: what is evicted is decided by LIFT; `cached` for functions and methods."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from perfkit.caching.cache import FrequencyBoostLRU as FrequencyBoostLRU
+    from perfkit.caching.cache import TTLCache as TTLCache
+    from perfkit.caching.decorator import cached as cached
+    from perfkit.caching.stats import CacheStats as CacheStats
+
+# Each on first use: dataclasses alone would cost a millisecond.
+_HOMES = {"CacheStats": "stats", "FrequencyBoostLRU": "cache", "TTLCache": "cache", "cached": "decorator"}
+
+__all__ = ["CacheStats", "FrequencyBoostLRU", "TTLCache", "cached"]
+
+
+def __getattr__(name: str) -> object:
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module 'perfkit.caching' has no attribute {name!r}") from None
+    from importlib import import_module
+
+    value = getattr(import_module(f"perfkit.caching.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,42 @@
+"""Loads that nobody waits for: on worker threads, or in tasks of the running loop."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+
+from perfkit._base.workers import Workers
+from perfkit.caching.flight import current
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine
+    from contextvars import Context
+    from typing import Any
+
+__all__ = ["in_task", "in_thread"]
+
+_workers = Workers(4, "perfkit-refresh")
+_tasks: set[asyncio.Task[Any]] = set()  # a loop holds its tasks weakly
+
+
+def in_thread(work: Callable[[], object]) -> None:
+    """Have ``work()`` called in another thread, with the caller's context variables. It must not raise."""
+    context = _context()
+    _workers.submit(lambda: context.run(work))
+
+
+def in_task(work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Have ``work()`` awaited in a task of its own. It must not raise."""
+    import asyncio
+
+    task = asyncio.get_running_loop().create_task(work(), context=_context())
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+def _context() -> Context:
+    """Return a copy of the caller's context, in which nothing is being loaded: nobody waits for what begins here."""
+    context = copy_context()
+    context.run(current.set, None)
+    return context

@@ -1,0 +1,127 @@
+"""A cache's entries in a file, for a warm start: MessagePack, with forms for what it has none for.
+
+Nothing in a dump is ever executed, as a pickle would be. A digest tells a whole file from a torn or changed one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from datetime import datetime, timezone
+from zoneinfo import ZoneInfo
+
+import msgpack
+
+from perfkit._base import atomic
+from perfkit.caching.errors import CacheDumpCorrupt, CacheDumpRefused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    # key, value, seconds left or None, tags, whether it had proved itself
+    Record = tuple[Any, Any, float | None, tuple[str, ...], bool]
+
+__all__ = ["read", "write"]
+
+_MAGIC = b"perfkit cache 1\n"
+_DIGEST_BYTES = 16
+
+_TUPLE, _SET, _FROZENSET, _DATETIME = range(1, 5)
+_FORMS: dict[object, int] = {tuple: _TUPLE, set: _SET, frozenset: _FROZENSET}
+_ALLOWED = (
+    "None, bool, int (of 64 bits), float, str, bytes, and list, dict, tuple, set, frozenset of those, and datetime"
+)
+
+
+def write(path: str, records: list[Record]) -> None:
+    """Replace ``path`` by a dump, readable by its owner alone, or leave it as it was.
+
+    Raises CacheDumpRefused, which names the key of what can't be dumped; OSError.
+    """
+    packed = [_packed(path, record) for record in records]
+    head = msgpack.packb({"dumped": time.time(), "entries": len(packed)})
+    body = head + b"".join(packed)
+    directory, name = os.path.split(os.path.realpath(path))
+    atomic.replace(
+        os.path.join(directory, name),
+        _MAGIC + _digest(body) + body,
+        temp=os.path.join(directory, f".{name}.{secrets.token_hex(4)}.perfkit-tmp"),
+        durability="process",
+        mode=0o600,
+    )
+
+
+def read(path: str) -> list[Record]:
+    """Return what a dump holds and has not expired since.
+
+    Raises CacheDumpCorrupt if it isn't a whole dump; OSError.
+    """
+    with open(path, "rb") as file:
+        content = file.read()
+    head, body = content[: len(_MAGIC) + _DIGEST_BYTES], content[len(_MAGIC) + _DIGEST_BYTES :]
+    if head != _MAGIC + _digest(body):
+        raise CacheDumpCorrupt(
+            f"{path} is no dump of a cache, or not a whole one; the cache is as it was. Remove the file, and the cache"
+            " fills itself",
+            path=path,
+        )
+    unpacker = msgpack.Unpacker(None, ext_hook=_unpacked, strict_map_key=False, max_buffer_size=0)
+    unpacker.feed(body)
+    elapsed = max(0.0, time.time() - unpacker.unpack()["dumped"])  # a clock set back makes nothing older
+    records = (_aged(record, elapsed) for record in unpacker)
+    return [record for record in records if record[2] is None or record[2] > 0]
+
+
+def _aged(record: list[Any], elapsed: float) -> Record:
+    key, value, left, tags, is_proven = record
+    return key, value, None if left is None else left - elapsed, tuple(tags), is_proven
+
+
+def _packed(path: str, record: Record) -> bytes:
+    key, value, left, tags, is_proven = record
+    try:
+        return _pack([key, value, left, list(tags), is_proven])
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise CacheDumpRefused(
+            f"{path} was not written: the entry of the key {key!r} can't be dumped ({error}). A dump holds {_ALLOWED}",
+            path=path,
+            key=repr(key),
+        ) from error
+
+
+def _pack(thing: Any) -> bytes:
+    packed: bytes = msgpack.packb(thing, default=_form, strict_types=True)
+    return packed
+
+
+def _form(thing: Any) -> msgpack.ExtType:
+    """Return the form of what MessagePack has none for; exact types alone, or something else would come back."""
+    if type(thing) in _FORMS:
+        return msgpack.ExtType(_FORMS[type(thing)], _pack(list(thing)))
+    if type(thing) is datetime and _zone(thing) is not None:
+        return msgpack.ExtType(_DATETIME, _pack([thing.isoformat(), thing.fold, _zone(thing)]))
+    raise TypeError(f"{type(thing).__module__}.{type(thing).__qualname__} has no form in it")
+
+
+def _zone(moment: datetime) -> str | None:
+    """Return the zone's name, "" for none or an offset, None for one that couldn't be made again."""
+    zone = moment.tzinfo
+    if zone is None or type(zone) is timezone:
+        return ""
+    return zone.key if type(zone) is ZoneInfo else None
+
+
+def _unpacked(code: int, data: bytes) -> Any:
+    parts = msgpack.unpackb(data, ext_hook=_unpacked, strict_map_key=False)
+    if code == _DATETIME:
+        text, fold, zone = parts
+        moment = datetime.fromisoformat(text).replace(fold=fold)
+        return moment.replace(tzinfo=ZoneInfo(zone)) if zone else moment
+    return {_TUPLE: tuple, _SET: set, _FROZENSET: frozenset}[code](parts)
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()

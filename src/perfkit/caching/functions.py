@@ -1,0 +1,127 @@
+"""What `perfkit.cached` makes of a function: a wrapper of its shape, over one cache."""
+
+from __future__ import annotations
+
+import functools
+from collections import namedtuple
+from functools import partial
+
+from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
+from perfkit.caching.cache import FrequencyBoostLRU
+from perfkit.caching.memo import Memo
+from perfkit.caching.template import Shape, compiled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from perfkit.caching.options import Options
+
+__all__ = ["CacheInfo", "Wrapper", "cached_function", "full_name"]
+
+CacheInfo = namedtuple("CacheInfo", ["hits", "misses", "maxsize", "currsize"])  # as functools has it
+
+
+class FunctionCache(FrequencyBoostLRU["Any", "Any"]):
+    """The cache of a function: ``f.cache``."""
+
+    def __init__(self, memo: Memo) -> None:
+        options = memo.options
+        self._aging = options.aging
+        self._loads = memo.loads
+        super().__init__(
+            options.maxsize,
+            max_bytes=options.max_bytes,
+            ttl=options.ttl,
+            jitter=options.jitter,
+            on_evict=options.on_evict,
+            timer=options.timer,
+            name=memo.name,
+        )
+
+    def put(self, key: Any, value: Any, **options: Any) -> None:
+        """Keep a value, as `FrequencyBoostLRU.put` does; with a ``ttl`` only if the function has one."""
+        if self._ttl is None and options.get("ttl") is not None:
+            raise ValueError(
+                f"nothing in the cache of {self.name} expires, so that its hits need no clock: for lives of their own"
+                " give it @cached(ttl=...), which may be infinite"
+            )
+        super().put(key, value, **options)
+
+
+class Wrapper:
+    """The wrapper of a memo, and the function that gives a call's key."""
+
+    def __init__(self, memo: Memo, *, attribute: str = "") -> None:
+        """Choose the templates; ``attribute`` is where instances carry their stores, for a method."""
+        options = memo.options
+        self._memo = memo
+        self._shape = Shape(
+            memo.function, is_method=bool(attribute), typed=options.typed, has_key=options.key is not None
+        )
+        freshness = "aging" if options.aging else "always" if options.ttl is None else "expiring"
+        self._is_async = kind_of(memo.function) == COROUTINE_FUNCTION
+        self._source = self._shape.source(freshness=freshness, is_async=self._is_async, attribute=attribute)
+        self.key_of = compiled(self._shape, self._shape.key_source(), makekey=options.key)
+
+    def over(self, miss: Callable[..., Any], amiss: Callable[..., Any], **names: Any) -> Any:
+        """Return the wrapper, which calls ``miss`` or ``amiss`` as (key, args, kwargs); it finds ``names``."""
+        wrapper = compiled(
+            self._shape,
+            self._source,
+            miss=amiss if self._is_async else miss,
+            refuse=self._refuse,
+            now=self._memo.options.timer,
+            makekey=self._memo.options.key,
+            **names,
+        )
+        return functools.update_wrapper(wrapper, self._memo.function)
+
+    def _refuse(self, error: TypeError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise the TypeError that says which argument has no hash; or the one there was, if it has another cause."""
+        if self._memo.options.key is not None:
+            raise error
+        for name, value in self._shape.bound(args, kwargs):
+            try:
+                hash(value)
+            except TypeError:
+                raise TypeError(
+                    f"{self._memo.name}() can't be cached by its argument {name}, a {type(value).__name__}, which has"
+                    " no hash: pass something that has one (a tuple), or give @cached a key=, a function of the same"
+                    f" arguments such as key=lambda {name}, ...: tuple({name})"
+                ) from error
+        raise error
+
+
+def cached_function(function: Callable[..., Any], options: Options) -> Any:
+    """Return ``function`` with a cache."""
+    memo = Memo(function, options, full_name(function))
+    made, cache = Wrapper(memo), FunctionCache(memo)
+    store = cache._store
+
+    def cache_info() -> CacheInfo:
+        """Return hits, misses, maxsize and currsize, as functools does."""
+        size = store.expire()
+        return CacheInfo(store.hits(), store.misses, options.maxsize, size)
+
+    def cache_clear() -> None:
+        """Remove everything, and count from zero."""
+        store.clear()
+        store.count_anew()
+
+    def cache_discard(*args: Any, **kwargs: Any) -> bool:
+        """Remove the entry of one call, given its arguments; False if there was none."""
+        return store.discard(made.key_of(*args, **kwargs))
+
+    wrapper = made.over(partial(memo.miss, store), partial(memo.amiss, store), find=store.data.get)
+    wrapper.cache = cache
+    wrapper.cache_info, wrapper.cache_clear, wrapper.cache_discard = cache_info, cache_clear, cache_discard
+    wrapper.cache_key, wrapper.cache_parameters = made.key_of, options.given
+    return wrapper
+
+
+def full_name(function: Callable[..., Any]) -> str:
+    """Return module and qualified name."""
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return f"{getattr(function, '__module__', None) or '?'}.{name}"

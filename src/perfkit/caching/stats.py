@@ -1,0 +1,81 @@
+"""The figures of a cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from perfkit.caching.loading import Loads
+from perfkit.caching.store import CAUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from perfkit._base.latency_summary import LatencySummary
+    from perfkit.caching.store import Store
+
+__all__ = ["CacheStats", "stats_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """What a cache has done since it was made.
+
+    ``hits`` and ``misses`` count reads; under threads without a GIL ``hits`` may be a few short. ``expired`` to
+    ``cleared`` count the entries that left, by cause. ``loads`` are calls of a loader or of the cached function,
+    ``load_failures`` those of them that raised, ``load_time`` how long they took (seconds). ``size`` is the number of
+    entries, ``bytes`` what they take where the cache has ``max_bytes``, else None.
+    """
+
+    name: str
+    hits: int
+    misses: int
+    size: int
+    maxsize: float | None
+    bytes: int | None
+    max_bytes: int | None
+    expired: int
+    evicted: int
+    replaced: int
+    deleted: int
+    cleared: int
+    loads: int
+    load_failures: int
+    load_time: LatencySummary
+
+    @property
+    def hit_ratio(self) -> float:
+        """Hits over reads, from 0 to 1; 0 if there were none."""
+        return self.hits / max(1, self.hits + self.misses)
+
+
+def stats_of(
+    name: str,
+    stores: Sequence[Store],
+    loads: Loads | None,
+    *,
+    maxsize: float | None,
+    max_bytes: int | None,
+    more_hits: int = 0,
+) -> CacheStats:
+    """Read the figures of some stores together."""
+    size = sum(store.expire() for store in stores)
+    causes = {cause: sum(store.evictions[cause] for store in stores) for cause in CAUSES}
+    load_time = (loads or Loads()).times.summary()
+    return CacheStats(
+        name=name,
+        hits=more_hits + sum(store.hits() for store in stores),
+        misses=sum(store.misses for store in stores),
+        size=size,
+        maxsize=maxsize,
+        bytes=None if max_bytes is None else int(sum(store.size for store in stores)),
+        max_bytes=max_bytes,
+        expired=causes["expired"],
+        evicted=sum(store.evicted for store in stores),
+        replaced=causes["replaced"],
+        deleted=causes["deleted"],
+        cleared=causes["cleared"],
+        loads=load_time.count,
+        load_failures=0 if loads is None else loads.failures,
+        load_time=load_time,
+    )
