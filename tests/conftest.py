@@ -8,6 +8,7 @@ have both. Such skips are listed at the end. One for want of a program is a fail
 
 import os
 import shutil
+import time
 from collections.abc import Generator
 
 import pytest
@@ -68,3 +69,17 @@ def _missing(item: pytest.Item) -> list[str]:
 def _reason(report: pytest.TestReport) -> str:
     text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     return text.removeprefix("Skipped: ")
+
+
+@pytest.fixture
+def eventually():
+    """``eventually(condition)`` waits until something comes true that no event tells of, such as others waiting in
+    line."""
+
+    def wait(condition):
+        until = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < until, "it never came true"
+            time.sleep(0.001)
+
+    return wait

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -78,20 +77,6 @@ def start():
             return stack.enter_context(contextlib.closing(Program(name, *arguments, **options)))
 
         yield start
-
-
-@pytest.fixture
-def eventually():
-    """``eventually(condition)`` waits until something comes true that no event tells of, such as others waiting in
-    line."""
-
-    def wait(condition):
-        until = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < until, "it never came true"
-            time.sleep(0.001)
-
-    return wait
 
 
 @pytest.fixture

@@ -92,6 +92,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 
     getsizeof: Callable[[Any], float] = staticmethod(_one)
     _aging: tuple[float, float] | None = None  # for a function's cache
+    _never: float | None = None
     _loads: Loads | None = None  # since something was loaded
 
     def __init__(
@@ -136,6 +137,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             timer=self._timer,
             on_evict=self._on_evict,
             aging=self._aging,
+            never=self._never,
         )
         self._find = self._store.data.get
         fork.after_in_child(self)
@@ -217,8 +219,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         entry = self._store.find(key)
         if entry is None:
             raise KeyError(key)
-        expires: float | None = entry[EXPIRES]
-        return expires
+        return None if entry[EXPIRES] == self._store.never else entry[EXPIRES]
 
     # -- writing
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from functools import partial
+from types import FunctionType
 
 from perfkit._base.decorating import checked_kind
 from perfkit.caching.functions import cached_function
@@ -78,8 +79,7 @@ def _decorated(options: Options, function: Any) -> Any:
 
 def _is_in_class_body(function: object) -> bool:
     """Tell whether a function's qualified name shows a class around it."""
-    qualname: str = getattr(function, "__qualname__", "") if hasattr(function, "__code__") else ""
-    return "." in qualname.rpartition("<locals>.")[2]
+    return isinstance(function, FunctionType) and "." in function.__qualname__.rpartition("<locals>.")[2]
 
 
 class _InClassBody:

@@ -28,7 +28,7 @@ class FunctionCache(FrequencyBoostLRU["Any", "Any"]):
 
     def __init__(self, memo: Memo) -> None:
         options = memo.options
-        self._aging = options.aging
+        self._aging, self._never = options.aging, options.never
         self._loads = memo.loads
         super().__init__(
             options.maxsize,

@@ -13,6 +13,7 @@ from perfkit.caching.flight import Abandoned, Flight, current
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Token
     from typing import Any
 
     from perfkit.caching.entry import Entry
@@ -144,7 +145,7 @@ def _lead(store: Store, key: Any, loader: Loader, args: tuple[Any, ...], kwargs:
         loader.loads.failures += 1
         raise
     finally:
-        current.reset(token)
+        _leave(token)
         loader.loads.times.record(perf_counter() - started)
     loader.keep(store, key, value, flight, args, kwargs)
     flight.succeed(value)
@@ -161,7 +162,7 @@ async def _alead(
         loader.loads.failures += 1
         raise
     finally:
-        current.reset(token)
+        _leave(token)
         loader.loads.times.record(perf_counter() - started)
     loader.keep(store, key, value, flight, args, kwargs)
     flight.succeed(value)
@@ -176,3 +177,8 @@ def _land(store: Store, key: Any, flight: Flight) -> None:
                 del store.flights[key]
     if not flight.is_over:
         flight.abandon()
+
+
+def _leave(token: Token[Flight | None]) -> None:
+    with contextlib.suppress(ValueError):  # a coroutine that is closed by the collector ends in another's context
+        current.reset(token)

@@ -100,7 +100,9 @@ class Memo:
 
     def _is_fresh(self, entry: Entry) -> bool:
         """Tell whether an entry is within its ttl, though the time to refresh it may have come."""
-        return entry[EXPIRES] is None or self.options.timer() < entry[EXPIRES] - (self.options.stale_if_error or 0.0)
+        if entry[EXPIRES] is None:
+            return True
+        return bool(self.options.timer() < entry[EXPIRES] - (self.options.stale_if_error or 0.0))
 
     def _claims_refresh(self, store: Store, entry: Entry) -> bool:
         """Count a hit, and tell whether it is for us to have the value refreshed: one caller is told so."""

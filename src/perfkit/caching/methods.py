@@ -38,6 +38,7 @@ class MethodCaches:
             timer=options.timer,
             on_evict=options.on_evict,
             aging=options.aging,
+            never=options.never,
         )
         self.instances = Instances(self._model, memo.function.__name__)
         fork.after_in_child(self)

@@ -57,6 +57,7 @@ class Options:
         limits.check_callable(key, "key", "key(*args, **kwargs)")
         limits.check_callable(cache_if, "cache_if", "cache_if(value)")
         limits.check_callable(on_evict, "on_evict", "on_evict(key, value, cause)")
+        limits.check_callable(timer, "timer", "timer()")
         self.maxsize = limits.check_maxsize(maxsize)
         self.max_bytes = limits.parse_bytes(max_bytes)
         self.ttl = limits.check_ttl(ttl)
@@ -83,6 +84,11 @@ class Options:
         if self.refresh_ahead is None and self.stale_if_error is None:
             return None
         return self.refresh_ahead or 1.0, self.stale_if_error or 0.0
+
+    @property
+    def never(self) -> float | None:
+        """What EXPIRES is for ever: where there is a ttl the wrapper compares it without looking."""
+        return None if self.ttl is None else math.inf
 
     def _refuse_without_ttl(self) -> None:
         given = {"jitter": self.jitter, "refresh_ahead": self.refresh_ahead, "stale_if_error": self.stale_if_error}

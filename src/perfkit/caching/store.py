@@ -51,9 +51,11 @@ class Store:
         timer: Callable[[], float],
         on_evict: Callable[[Any, Any, Any], object] | None,
         aging: tuple[float, float] | None = None,
+        never: float | None = None,
     ) -> None:
         """Make an empty store.
 
+        ``never``: what EXPIRES is for ever; infinity for readers that compare it without looking.
         ``aging``: at which fraction of its ttl an entry turns SOFT, and for how many seconds after its ttl it stays.
         """
         self.data: dict[Any, Entry] = {}
@@ -68,6 +70,7 @@ class Store:
         self.failures: Store | None = None  # what was raised instead of a value, where that is kept
         self.evictions = dict.fromkeys(CAUSES, 0)
         self.aging = aging
+        self.never = never
         self._weigh = weigh
         self._policy = Lift(min(max(1, max_count), UNBOUNDED))
         self._deadlines = Deadlines()
@@ -82,6 +85,7 @@ class Store:
             timer=self.timer,
             on_evict=self.on_evict,
             aging=self.aging,
+            never=self.never,
         )
 
     def hits(self) -> int:
@@ -113,7 +117,7 @@ class Store:
         """
         hashed = hash(key)
         size = 1 if self._weigh is None and self.max_count else self._checked_size(key, value)
-        expires, soft = None if ttl is None else self.timer() + ttl, _NEVER_SOFT
+        expires, soft = self.never if ttl is None else self.timer() + ttl, _NEVER_SOFT
         if self.aging is not None:
             expires, soft = self._aged(ttl)
         with self.lock:
@@ -135,7 +139,7 @@ class Store:
                     self._let_go(victim)
                     if self.on_evict is not None:
                         gone.append((victim[KEY], victim[VALUE], "size"))
-                if expires is not None:
+                if ttl is not None:
                     self._deadlines.add(entry)
             else:
                 self._replace(entry, [value, expires, size, *soft], gone)
@@ -262,7 +266,7 @@ class Store:
                 (
                     entry[KEY],
                     entry[VALUE],
-                    None if entry[EXPIRES] is None else entry[EXPIRES] - now,
+                    None if entry[EXPIRES] == self.never else entry[EXPIRES] - now,
                     self.tags_of(entry),
                     id(entry) in proven,
                 )
@@ -282,13 +286,13 @@ class Store:
                     continue
                 if self.size + size > self.max_size:
                     continue
-                expires = None if left is None else self.timer() + left
-                soft = [] if self.aging is None else [_FOREVER if expires is None else expires - self.aging[1]]
+                expires = self.never if left is None else self.timer() + left
+                soft = [] if self.aging is None else [_FOREVER if left is None else self.timer() + left - self.aging[1]]
                 entry = [value, 0, key, 0, expires, size, *soft]
                 self.data[key] = entry
                 self.size += size if self._weigh is not None else 0
                 self._policy.restore(entry, proven=is_proven)
-                if expires is not None:
+                if left is not None:
                     self._deadlines.add(entry)
                 if tags:
                     self._tag(entry, tags)
@@ -349,7 +353,7 @@ class Store:
         self.size += size - entry[SIZE]
         is_same_time = entry[EXPIRES] == expires
         entry[VALUE], entry[EXPIRES], entry[SIZE], entry[SOFT:] = value, expires, size, soft
-        if expires is not None and not is_same_time:  # the heap would take both for the one
+        if expires != self.never and not is_same_time:  # the heap would take both for the one
             self._deadlines.add(entry)
         while self.size > self.max_size and self._evict(gone, keep=entry):
             pass
@@ -444,7 +448,7 @@ class Store:
     def _aged(self, ttl: float | None) -> tuple[float | None, tuple[float, ...]]:
         """Return when an entry expires and when it turns SOFT."""
         if ttl is None or self.aging is None:
-            return None, (_FOREVER,)
+            return self.never, (_FOREVER,)
         now, (fraction, stale) = self.timer(), self.aging
         return now + ttl + stale, (now + ttl * fraction,)
 
