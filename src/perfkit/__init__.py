@@ -10,6 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from perfkit import errors as errors
     from perfkit import testing as testing
+    from perfkit.caching import FrequencyBoostLRU as FrequencyBoostLRU
+    from perfkit.caching import TTLCache as TTLCache
+    from perfkit.caching import cached as cached
     from perfkit.registry import stats as stats
     from perfkit.statefile import AsyncStateFile as AsyncStateFile
     from perfkit.statefile import StateFile as StateFile
@@ -18,14 +21,28 @@ if TYPE_CHECKING:
 # name -> the module that has it; a name that is a module itself maps to None
 _PUBLIC = {
     "AsyncStateFile": "perfkit.statefile",
+    "FrequencyBoostLRU": "perfkit.caching",
     "StateFile": "perfkit.statefile",
+    "TTLCache": "perfkit.caching",
+    "cached": "perfkit.caching",
     "errors": None,
     "read_json": "perfkit.statefile",
     "stats": "perfkit.registry",
     "testing": None,
 }
 
-__all__ = ["AsyncStateFile", "StateFile", "__version__", "errors", "read_json", "stats", "testing"]
+__all__ = [
+    "AsyncStateFile",
+    "FrequencyBoostLRU",
+    "StateFile",
+    "TTLCache",
+    "__version__",
+    "cached",
+    "errors",
+    "read_json",
+    "stats",
+    "testing",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -105,7 +105,7 @@ def test_jitter(clock):
 
 
 def test_refresh_ahead_serves_the_old_value_and_fetches_once(source, clock, eventually):
-    function = cached(lambda: source(), ttl=10, refresh_ahead=0.8, timer=clock)
+    function = cached(source, ttl=10, refresh_ahead=0.8, timer=clock)
     function()
     clock.advance(7.9)
     assert (function(), source.calls) == (1, 1)
@@ -153,7 +153,7 @@ def test_a_refresh_that_fails_is_logged_and_the_old_value_serves_on(made, source
 
 
 def test_what_is_not_asked_for_is_not_refreshed(source, clock):
-    function = cached(lambda: source(), ttl=10, refresh_ahead=0.8, timer=clock)
+    function = cached(source, ttl=10, refresh_ahead=0.8, timer=clock)
     function()
     clock.advance(10)
     assert function.cache_info().currsize == 0
@@ -209,7 +209,7 @@ def test_failures_that_are_kept(made, source, clock):
 
 def test_a_kept_failure_goes_with_the_others_when_cleared(clock):
     source = Source()
-    function = cached(lambda key: source(key), error_ttl={OSError: 5}, timer=clock)
+    function = cached(source, error_ttl={OSError: 5}, timer=clock)
     source.error = OSError()
     with pytest.raises(OSError):
         function(1)
@@ -251,9 +251,13 @@ def test_a_kept_failure_and_a_stale_value(made, source, clock):
 
 
 def test_what_is_written_or_removed_meanwhile_wins(source):
-    function = cached(lambda key: source(key))
+    function = cached(source)
     source.go_on.clear()
-    for interfere in (function.cache_clear, lambda: function.cache_discard(1), lambda: function.cache.invalidate(match="*")):
+    for interfere in (
+        function.cache_clear,
+        lambda: function.cache_discard(1),
+        lambda: function.cache.invalidate(match="*"),
+    ):
         answers = []
         thread = threading.Thread(target=lambda answers=answers: answers.append(function("1")))
         thread.start()

@@ -77,21 +77,17 @@ def let_go_when(condition, slow, eventually):
 
 def test_eight_threads_are_one_call(slow, eventually):
     """lru_cache, cachetools (even with ``lock=``), moka and aiocache call it eight times."""
-    function = cached(lambda: slow())
-    *answers, _ = in_threads(
-        *[function] * 8, lambda: let_go_when(lambda: waiting_for(function, 7), slow, eventually)
-    )
+    function = cached(slow)
+    *answers, _ = in_threads(*[function] * 8, lambda: let_go_when(lambda: waiting_for(function, 7), slow, eventually))
     assert len({id(answer) for answer in answers}) == 1
     assert (slow.calls, function.cache_info().misses) == (1, 8)
 
 
 def test_an_exception_goes_to_all_who_wait_and_is_not_kept(slow, eventually):
     """theine hangs for ever on the next call after an exception; moka keeps it."""
-    function = cached(lambda: slow())
+    function = cached(slow)
     slow.error = ConnectionError("down")
-    *answers, _ = in_threads(
-        *[function] * 8, lambda: let_go_when(lambda: waiting_for(function, 7), slow, eventually)
-    )
+    *answers, _ = in_threads(*[function] * 8, lambda: let_go_when(lambda: waiting_for(function, 7), slow, eventually))
     assert {type(answer) for answer in answers} == {ConnectionError}
     assert slow.calls == 1
     slow.error = None
@@ -264,9 +260,7 @@ def test_an_interrupted_leader_hands_on(slow, eventually):
         return "loaded"
 
     function = cached(load)
-    *answers, _ = in_threads(
-        *[function] * 4, lambda: let_go_when(lambda: waiting_for(function, 3), slow, eventually)
-    )
+    *answers, _ = in_threads(*[function] * 4, lambda: let_go_when(lambda: waiting_for(function, 3), slow, eventually))
     assert sorted(map(str, answers)) == ["", "loaded", "loaded", "loaded"]
     assert sum(isinstance(answer, KeyboardInterrupt) for answer in answers) == 1
 
@@ -485,7 +479,7 @@ def test_nothing_of_a_load_stays():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork: run it on a POSIX system")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_forked_in_the_middle_of_a_load_does_not_wait_for_it(slow, eventually):
-    function = cached(lambda key: slow(key))
+    function = cached(slow)
     function.cache["known"] = "known"
     held = threading.Event()
 

@@ -53,6 +53,21 @@ def consistent(cache):
         assert store.size == sum(entry[5] for entry in living) <= cache.max_bytes
 
 
+OPERATIONS = [
+    lambda cache, key: cache.put(key, (key,)),
+    lambda cache, key: cache.put(key, (key,), tags=[f"tag {key % 3}"]),
+    lambda cache, key: cache.pop(key, None),
+    lambda cache, key: cache.setdefault(key, (key,)),
+    lambda cache, key: cache.get_or_load(key, lambda: (key,)),
+    lambda cache, key: list(cache),
+    lambda cache, key: len(cache),
+    lambda cache, key: cache.invalidate(tag=f"tag {key % 3}"),
+    lambda cache, key: cache.shrink(fraction=0.2),
+    lambda cache, key: cache.stats(),
+    lambda cache, key: cache.clear() if key == 1 else None,
+]
+
+
 @pytest.mark.parametrize(
     "options",
     [{"maxsize": 50}, {"maxsize": 50, "ttl": 0.002, "jitter": 0.5}, {"maxsize": None, "max_bytes": 10_000}],
@@ -67,21 +82,7 @@ def test_everything_at_once(options):
             key = dice.randrange(120)
             found = cache.get(key)
             assert found is None or found == (key,)
-            dice.choice(
-                [
-                    lambda: cache.put(key, (key,)),
-                    lambda: cache.put(key, (key,), tags=[f"tag {key % 3}"]),
-                    lambda: cache.pop(key, None),
-                    lambda: cache.setdefault(key, (key,)),
-                    lambda: cache.get_or_load(key, lambda: (key,)),
-                    lambda: list(cache),
-                    lambda: len(cache),
-                    lambda: cache.invalidate(tag=f"tag {key % 3}"),
-                    lambda: cache.shrink(fraction=0.2),
-                    lambda: cache.stats(),
-                    lambda: cache.clear() if key == 1 else None,
-                ]
-            )()
+            dice.choice(OPERATIONS)(cache, key)
 
     all_at_once(work)
     consistent(cache)

@@ -22,7 +22,7 @@ from perfkit.caching.tags import check_tags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, ItemsView, Iterable, Iterator, ValuesView
     from typing import Any, Literal, TypeVar
 
     from perfkit.caching.entry import Entry
@@ -180,11 +180,11 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
     def __len__(self) -> int:
         return self._store.expire()
 
-    def items(self) -> Any:
+    def items(self) -> ItemsView[K, V]:
         """Return the keys and values, as they are now. No hits are counted."""
         return {entry[KEY]: entry[VALUE] for entry in self._store.entries()}.items()
 
-    def values(self) -> Any:
+    def values(self) -> ValuesView[V]:
         """Return the values, as they are now. No hits are counted."""
         return {entry[KEY]: entry[VALUE] for entry in self._store.entries()}.values()
 
