@@ -11,16 +11,16 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-_INK, _OURS, _PEERS, _CLAIM = "#7b7b7b", "#2b87d1", "#9a9a9a", "#d9822b"
-_STYLE = {
+INK, OURS_COLOUR, _PEERS, _CLAIM = "#7b7b7b", "#2b87d1", "#9a9a9a", "#d9822b"
+STYLE = {
     "svg.fonttype": "none",  # text as text, not as paths
     "svg.hashsalt": "perfkit",  # the same ids every time
     "font.size": 9,
-    "text.color": _INK,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
 }
 
 
@@ -30,7 +30,7 @@ def draw(path: Path, results: Sequence[dict[str, Any]], figures: Callable[[float
     The same results give the same bytes.
     """
     names = list(dict.fromkeys(row["name"] for result in results for row in result["contenders"]))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 0.75 + 0.27 * len(names)), layout="constrained")
         panels = figure.subplots(1, len(results), sharex=True, sharey=True, squeeze=False)[0]
         for panel, result in zip(panels, results, strict=True):
@@ -52,7 +52,7 @@ def _fill(panel: Any, result: dict[str, Any], names: list[str], figures: Callabl
     baseline = result["contenders"][0]["name"]
     claimed = {claim["contender"]: claim["at_least"] for claim in result["claims"] if claim["peer"] == baseline}
     for row in result["contenders"]:
-        colour = _OURS if row["ours"] else _PEERS
+        colour = OURS_COLOUR if row["ours"] else _PEERS
         panel.barh(place[row["name"]], row["ratio"] - 1, left=1, height=0.66, color=colour)
         panel.annotate(
             figures(row["ratio"]),
@@ -65,7 +65,7 @@ def _fill(panel: Any, result: dict[str, Any], names: list[str], figures: Callabl
     for name, least in claimed.items():
         panel.plot([least, least], [place[name] - 0.42, place[name] + 0.42], color=_CLAIM, linewidth=2)
     panel.set_xscale("log")
-    panel.axvline(1, color=_INK, linewidth=0.8)
+    panel.axvline(1, color=INK, linewidth=0.8)
     panel.set_title(result["size"], fontsize=10)
     panel.set_yticks(list(place.values()), list(place))
     panel.tick_params(axis="y", length=0)

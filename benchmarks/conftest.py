@@ -15,7 +15,20 @@ sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this file, 
 
 from measure import Claim, Contender, Plan, interleaved, ratio, spread
 
-_PACKAGES = ("perfkit", "aiofiles", "diskcache", "filelock", "msgspec", "orjson", "tinydb")
+_PACKAGES = (
+    "perfkit",
+    "aiofiles",
+    "async-lru",
+    "cachebox",
+    "cachetools",
+    "diskcache",
+    "filelock",
+    "moka-py",
+    "msgspec",
+    "orjson",
+    "theine",
+    "tinydb",
+)
 _RESULTS = pytest.StashKey[list[dict[str, Any]]]()
 
 Compare = Callable[..., dict[str, Any]]

@@ -119,9 +119,27 @@ def test_what_has_expired_is_let_go_without_anybody_asking_for_it(clock):
 
 def test_refreshing_one_key_for_ever_takes_no_more_room(clock):
     cache = FrequencyBoostLRU(10, ttl=100, timer=clock)
-    for _ in range(10_000):
+    for number in range(10_000):
         cache["a"] = 1
-    assert len(cache._store._deadlines.heap) < 1000
+        cache.put("b", 1, ttl=50 + number % 7)
+        clock.advance(0.001)
+    assert len(cache._store._deadlines) < 200
+
+
+def test_what_was_evicted_is_let_go_long_before_it_would_have_expired():
+    class Value:
+        alive = 0
+
+        def __init__(self):
+            Value.alive += 1
+
+        def __del__(self):
+            Value.alive -= 1
+
+    cache = FrequencyBoostLRU(100, ttl=10**6, jitter=0.5)
+    for number in range(5000):
+        cache[number] = Value()
+    assert Value.alive < 300
 
 
 # -- sizes

@@ -74,6 +74,7 @@ class Store:
         self._weigh = weigh
         self._policy = Lift(min(max(1, max_count), UNBOUNDED))
         self._deadlines = Deadlines()
+        self._is_timed = False  # whether anything ever expires here
         self._tags: Tags | None = None
 
     def another(self) -> Store:
@@ -123,7 +124,7 @@ class Store:
         with self.lock:
             if (flight is not None or self.flights) and self.flights.pop(key, None) is not flight is not None:
                 return
-            gone = self._expired() if self._deadlines.heap else []
+            gone = self._expired() if self._is_timed else []
             entry = self.data.get(key)
             if entry is None:
                 entry = [value, 0, key, 0, expires, size]
@@ -140,6 +141,7 @@ class Store:
                     if self.on_evict is not None:
                         gone.append((victim[KEY], victim[VALUE], "size"))
                 if ttl is not None:
+                    self._is_timed = True
                     self._deadlines.add(entry)
             else:
                 self._replace(entry, [value, expires, size, *soft], gone)
@@ -293,6 +295,7 @@ class Store:
                 self.size += size if self._weigh is not None else 0
                 self._policy.restore(entry, proven=is_proven)
                 if left is not None:
+                    self._is_timed = True
                     self._deadlines.add(entry)
                 if tags:
                     self._tag(entry, tags)
@@ -341,7 +344,7 @@ class Store:
     def _expired(self) -> list[Evicted]:
         """Remove what has expired, and return it."""
         gone: list[Evicted] = []
-        if self._deadlines.heap:
+        if self._is_timed:
             for entry in self._deadlines.over(self.timer()):
                 self._remove(entry, "expired", gone)
         return gone
@@ -351,10 +354,14 @@ class Store:
         gone.append((entry[KEY], entry[VALUE], "replaced"))
         value, expires, size, *soft = new
         self.size += size - entry[SIZE]
-        is_same_time = entry[EXPIRES] == expires
+        was = entry[EXPIRES]
         entry[VALUE], entry[EXPIRES], entry[SIZE], entry[SOFT:] = value, expires, size, soft
-        if expires != self.never and not is_same_time:  # the heap would take both for the one
-            self._deadlines.add(entry)
+        if was != expires:
+            if was != self.never:
+                self._deadlines.forget()
+            if expires != self.never:
+                self._is_timed = True
+                self._deadlines.add(entry)
         while self.size > self.max_size and self._evict(gone, keep=entry):
             pass
 
@@ -394,7 +401,7 @@ class Store:
             is_out = False
         victim[BORN] = DEAD
         self.evicted += 1
-        if not is_out or self._weigh is not None or self._tags is not None:
+        if not is_out or self._is_timed or self._weigh is not None or self._tags is not None:
             self._settle(victim, is_out)
 
     def _remove(self, entry: Entry, cause: str, gone: list[Evicted]) -> None:
@@ -415,6 +422,8 @@ class Store:
         """Take an entry that has left out of the sums, and out of the dictionary if asking its key has not done it."""
         if not is_out:
             self._unlink(entry)
+        if entry[EXPIRES] != self.never:
+            self._deadlines.forget()
         if self._weigh is not None:
             self.size -= entry[SIZE]
         if self._tags is not None:
