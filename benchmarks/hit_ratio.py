@@ -37,6 +37,7 @@ MOST_REQUESTS = 500_000
 OURS, BASE = "perfkit FrequencyBoostLRU", "LRU (cachetools)"
 MEAN_CLAIMED, WORST_CLAIMED = 3.4, -1.6  # points above LRU, on the real traces
 
+Row = dict[str, Any]
 Run = Callable[[Sequence[int], int], int]
 
 
@@ -113,6 +114,14 @@ def moving_hot_set(dice: random.Random, *, requests: int = 200_000) -> array[int
     )
 
 
+def weak_spots() -> Iterator[tuple[str, array[int], int]]:
+    """Yield what the policy is weak at: a trace, and the size at which it shows."""
+    there, keys = list(range(1000)), 1000
+    yield "zigzag over all keys", array("i", (there + there[::-1]) * 50), keys * 7 // 10
+    yield "loop slightly larger than the cache", array("i", there * 100), keys * 95 // 100
+    yield "loop of twenty capacities", array("i", there * 100), keys // 20
+
+
 def synthetic() -> Iterator[tuple[str, array[int]]]:
     """Yield the traces that are made here, the same each time."""
     for name, make in {"zipf": zipf, "scans and loops": scans_and_loops, "moving hot set": moving_hot_set}.items():
@@ -132,17 +141,23 @@ def stored(folder: Path) -> Iterator[tuple[str, array[int]]]:
         yield path.name.removesuffix(".i32.xz"), trace[:MOST_REQUESTS]
 
 
-def measure(traces: Iterator[tuple[str, array[int]]]) -> list[dict[str, Any]]:
-    """Return a row for each trace and size: hit ratios in per cent, by contender."""
-    rows = []
+def sized(traces: Iterator[tuple[str, array[int]]]) -> Iterator[tuple[str, array[int], int]]:
+    """Yield each trace with each size to measure it at."""
     for name, trace in traces:
         distinct = len(set(trace))
         for size in sorted({max(LEAST, int(distinct * share)) for share in SHARES}):
-            ratios = {}
-            for contender, run in CONTENDERS.items():
-                _show(f"{name}, {size:,} entries: {contender}")
-                ratios[contender] = 100 * run(trace, size) / len(trace)
-            rows.append({"trace": name, "size": size, "ratios": ratios})
+            yield name, trace, size
+
+
+def measure(traces: Iterator[tuple[str, array[int], int]]) -> list[Row]:
+    """Return a row for each trace and size: hit ratios in per cent, by contender."""
+    rows = []
+    for name, trace, size in traces:
+        ratios = {}
+        for contender, run in CONTENDERS.items():
+            _show(f"{name}, {size:,} entries: {contender}")
+            ratios[contender] = 100 * run(trace, size) / len(trace)
+        rows.append({"trace": name, "size": size, "ratios": ratios})
     _show("")
     return rows
 
@@ -152,13 +167,13 @@ def _show(what: str) -> None:
         print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
 
 
-def gains(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, float]]:
+def gains(rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
     """Return, by contender, mean and worst of its points above LRU."""
     above = {name: [row["ratios"][name] - row["ratios"][BASE] for row in rows] for name in CONTENDERS}
     return {name: (mean(points), min(points)) for name, points in above.items()}
 
 
-def claims(rows: Sequence[dict[str, Any]], *, real: bool) -> Iterator[tuple[str, bool]]:
+def claims(rows: Sequence[Row], *, real: bool) -> Iterator[tuple[str, bool]]:
     """Yield what is claimed, and whether it holds."""
     summary = gains(rows)
     mean_gain, worst = summary[OURS]
@@ -166,22 +181,20 @@ def claims(rows: Sequence[dict[str, Any]], *, real: bool) -> Iterator[tuple[str,
         yield f"on average at least {MEAN_CLAIMED:+} points above LRU: {mean_gain:+.2f}", mean_gain >= MEAN_CLAIMED
         yield f"at worst {WORST_CLAIMED:+} points: {worst:+.2f}", worst >= WORST_CLAIMED
     better = [name for name, (points, low) in summary.items() if points > mean_gain and low > worst]
-    yield f"nobody is better on average and at worst: {', '.join(better) or 'nobody is'}", not better
+    yield f"nobody is better both on average and at worst{': ' if better else ''}{', '.join(better)}", not better
 
 
-def page(rows: Sequence[dict[str, Any]], source: str, *, real: bool) -> str:
+def page(rows: Sequence[Row], weak: Sequence[Row], source: str, *, real: bool) -> str:
     """Return the page: the summary, the claims, the chart, and all hit ratios."""
     head = ["", "on average", "at worst"]
     summary = [[name, f"{points:+.2f}", f"{low:+.2f}"] for name, (points, low) in gains(rows).items() if name != BASE]
-    every = [
-        [f"{row['trace']}, {row['size']:,}", *(f"{row['ratios'][name]:.2f}" for name in CONTENDERS)] for row in rows
-    ]
     said = "\n".join(f"- {text}: {'holds' if holds else '**falls short**'}" for text, holds in claims(rows, real=real))
     return f"""\
 # Hit ratios
 
 Written by `python benchmarks/hit_ratio.py`. {source} Each cache was asked for each key in turn, and given it when it
-did not have it, at 1, 5 and 20 % of the distinct keys (at least {LEAST} entries).
+did not have it, at 1, 5 and 20 % of the distinct keys (at least {LEAST} entries). How the policy works is told in
+[what is evicted, and why](explanation/what-is-evicted.md).
 
 Percentage points above LRU, over {len(rows)} traces and sizes:
 
@@ -193,8 +206,21 @@ Percentage points above LRU, over {len(rows)} traces and sizes:
 
 Hits in 100 requests:
 
-{_table(["trace, entries", *CONTENDERS], every)}
+{_hits(rows)}
+
+## Where it is weak
+
+Traces made to show it, each at one size:
+
+{_hits(weak)}
 """
+
+
+def _hits(rows: Sequence[Row]) -> str:
+    every = [
+        [f"{row['trace']}, {row['size']:,}", *(f"{row['ratios'][name]:.2f}" for name in CONTENDERS)] for row in rows
+    ]
+    return _table(["trace, entries", *CONTENDERS], every)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -202,7 +228,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
 
 
-def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+def draw(rows: Sequence[Row], path: Path) -> None:
     """Write the chart: a line for each trace and size, a mark for each contender."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -243,9 +269,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="exit with 1 if a claim falls short")
     options = parser.parse_args(arguments)
     real = options.traces is not None
-    rows = measure(stored(options.traces) if real else synthetic())
-    source = "The traces are real ones." if real else "The traces are made by that program."
-    options.page.write_text(page(rows, source, real=real), encoding="utf-8")
+    rows = measure(sized(stored(options.traces) if real else synthetic()))
+    source = "The traces are of real systems." if real else "The traces are made by that program."
+    options.page.write_text(page(rows, measure(weak_spots()), source, real=real), encoding="utf-8")
     draw(rows, options.page.parent / CHART)
     outcome = list(claims(rows, real=real))
     for text, holds in outcome:

@@ -57,8 +57,8 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
     """A bounded cache that keeps what is used again, with a hit ratio that scans and loops don't ruin.
 
     A mapping with the interface of ``cachetools.Cache``, so it works wherever those do, in ``cachetools.cached`` too.
-    What is evicted is decided by `LIFT <perfkit.caching.policy>`: newcomers have to prove themselves, and a hit only
-    raises a counter.
+    What is evicted is decided by LIFT (see ``perfkit.caching.policy``): newcomers have to prove themselves, and a hit
+    only raises a counter.
 
     Args:
         maxsize: the most entries, from 0; or the most of what ``getsizeof`` measures; None or infinity for no limit.

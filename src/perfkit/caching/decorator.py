@@ -147,7 +147,7 @@ def cached(  # noqa: F811
     Raises TypeError, ValueError: an option isn't what is allowed, or can't be used with the others; when decorating.
 
     Cost: a hit one and a half to three times that of ``functools.lru_cache``, less with keyword arguments. The wrapper
-    is made for the signature, so a hit packs no arguments; the policy is `LIFT <perfkit.caching.policy>`.
+    is made for the signature, so a hit packs no arguments; the policy is LIFT (see ``perfkit.caching.policy``).
     """
     if maxsize is _NOT_GIVEN:
         maxsize = 128 if max_bytes is None else None

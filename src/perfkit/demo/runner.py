@@ -14,6 +14,7 @@ __all__ = ["PARTS", "SCHEMA", "failures", "machine", "machine_report", "run_part
 # name -> (module, what --help says of it), in the order they run: being named here is being in the demo
 PARTS = {
     "statefile": ("perfkit.demo.statefile", "JSON state files: five agents update one, a dashboard polls it"),
+    "caching": ("perfkit.demo.caching", "caching: a search front asked the same things again, and by a crowd"),
 }
 
 # The version of the layout of machine_report(): raised when a field goes away or changes its meaning.
