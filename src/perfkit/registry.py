@@ -1,54 +1,58 @@
 """Live parts register here, weakly: ``stats()`` reads them, the memory watchdog reclaims from them.
 
 A part calls ``register(self, part="…")`` when it is made. It needs a ``name`` and ``stats()``; one that holds memory it
-can give back also has ``reclaim`` (see `Reclaimable`) and is found by that alone, so nobody registers a cache by hand.
+can give back also has ``reclaim(need_bytes)``, which returns the bytes let go, and is found by that alone, so nobody
+registers a cache by hand. ``reclaim`` may be called from any thread at any time: it must not wait for locks that are
+held during I/O or a caller's function, and it drops only what can be made again.
 """
 
-import logging
+from __future__ import annotations
+
 import weakref
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections import namedtuple
 
-__all__ = ["Live", "Reclaimable", "Snapshot", "live", "reclaimables", "register", "stats"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, NamedTuple, Protocol
 
-logger = logging.getLogger("perfkit.registry")
+    class Live(Protocol):
+        """What every live object of perfkit has."""
+
+        @property
+        def name(self) -> str:
+            """What the object is called in tables and log lines."""
+
+        def stats(self) -> Any:
+            """Return a frozen dataclass of its figures, cheap enough to be called each second."""
+
+    class Reclaimable(Protocol):
+        """A live object that can give memory back under pressure."""
+
+        def reclaim(self, need_bytes: int) -> int:
+            """Let go of about ``need_bytes`` (at least 1), or of what there is; return the bytes let go, estimated."""
+
+    class _Snapshot(NamedTuple):
+        part: str
+        name: str
+        stats: Any
+
+else:
+    _Snapshot = namedtuple("_Snapshot", ["part", "name", "stats"])
+
+__all__ = ["Snapshot", "live", "reclaimables", "register", "stats"]
 
 
-class Live(Protocol):
-    """What every live object of perfkit has."""
+class Snapshot(_Snapshot):
+    """The figures of one live object at one moment: ``part``, ``name``, and the dataclass that its ``stats()`` gave."""
 
-    @property
-    def name(self) -> str:
-        """What the object is called in tables and log lines."""
-
-    def stats(self) -> Any:
-        """Return a frozen dataclass of its figures, cheap enough to be called each second."""
-
-
-@runtime_checkable
-class Reclaimable(Protocol):
-    """A live object that can give memory back under pressure.
-
-    ``reclaim`` may be called from any thread at any time. It must not wait for locks that are held during I/O or a
-    caller's function, and it drops only what can be made again.
-    """
-
-    def reclaim(self, need_bytes: int) -> int:
-        """Let go of about ``need_bytes`` (at least 1), or of what there is; return the bytes let go, estimated."""
-
-
-class Snapshot(NamedTuple):
-    """The figures of one live object at one moment."""
-
-    part: str
-    name: str
-    stats: Any
+    __slots__ = ()
 
 
 # A plain dict, not a WeakSet: a weak reference's callback may run in the middle of anything, so it must take no lock,
 # and a WeakSet cannot be walked while other threads add to it. Single dict operations are atomic, with and without the
 # GIL.
-_live: dict[int, tuple[str, "weakref.ref[Any]"]] = {}
+_live: dict[int, tuple[str, weakref.ref[Any]]] = {}
 
 
 def register(thing: Live, *, part: str) -> None:
@@ -74,7 +78,7 @@ def live() -> Iterator[tuple[str, Any]]:
 
 def reclaimables() -> Iterator[tuple[str, Reclaimable]]:
     """Yield ``(part, object)`` for each live object that can give memory back."""
-    return ((part, thing) for part, thing in live() if isinstance(thing, Reclaimable))
+    return ((part, thing) for part, thing in live() if callable(getattr(thing, "reclaim", None)))
 
 
 def stats() -> tuple[Snapshot, ...]:
@@ -91,5 +95,11 @@ def _snapshots() -> Iterator[Snapshot]:
     for part, thing in live():
         try:
             yield Snapshot(part, thing.name, thing.stats())
-        except Exception:
-            logger.exception("stats() of %s %r failed; it is left out", part, getattr(thing, "name", thing))
+        except Exception:  # noqa: BLE001 (a single bad object hides no other)
+            _logger().exception("stats() of %s %r failed; it is left out", part, getattr(thing, "name", thing))
+
+
+def _logger() -> Any:
+    import logging
+
+    return logging.getLogger("perfkit.registry")

@@ -6,6 +6,7 @@ import functools
 import gc
 import inspect
 import pickle
+import sys
 import weakref
 
 import pytest
@@ -191,6 +192,25 @@ def test_recursion():
     assert fibonacci.cache_info().misses == 81
 
 
+def test_recursion_is_as_deep_as_with_functools():
+    """Each level takes the function's frame and the wrapper's, and nothing else."""
+
+    def make(decorate):
+        @decorate(maxsize=None)
+        def down(number):
+            return sys._getframe() if number == 0 else down(number - 1)
+
+        return down
+
+    def frames(function, depth=0):
+        frame = function(50)
+        while frame := frame.f_back:
+            depth += 1
+        return depth
+
+    assert frames(make(cached)) == frames(make(functools.lru_cache)) + 51
+
+
 def test_a_function_that_calls_itself_with_the_same_arguments_ends_as_without_a_cache():
     @cached
     def endless(number):
@@ -270,8 +290,20 @@ def test_the_cache_itself_is_at_hand():
     square.cache[4] = 17
     assert square(4) == 17
     assert square.cache.name == square.cache.stats().name == f"{__name__}.{square.__qualname__}"
-    with pytest.raises(ValueError, match="ttl="):
-        square.cache.put(5, 1, ttl=3)
+    for put in (square.cache.put, lambda *entry, ttl: square.cache.get_or_load(entry[0], lambda: 1, ttl=ttl)):
+        with pytest.raises(ValueError, match="ttl="):
+            put(5, 1, ttl=3)
+    assert 5 not in square.cache
+
+
+def test_a_dump_with_lives_is_not_for_a_function_without(tmp_path):
+    other = perfkit.FrequencyBoostLRU(10)
+    other.put(1, "mortal", ttl=100)
+    other[2] = "immortal"
+    other.dump(tmp_path / "dump")
+    function = cached(lambda key: "computed")
+    assert function.cache.warm(tmp_path / "dump") == 1
+    assert [function(1), function(2)] == ["computed", "immortal"]
 
 
 def test_stats_has_one_line_a_function():

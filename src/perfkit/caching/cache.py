@@ -1,4 +1,4 @@
-"""`FrequencyBoostLRU` and `TTLCache`: a `Store` as a mapping, with the interface that cachetools' caches have."""
+"""A `Store` as a mapping with the interface of cachetools' caches (over 400 lines, for a class is one interface)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from perfkit._base import fork
 from perfkit._base.sizes import parse_size
 from perfkit.caching import limits
 from perfkit.caching.entry import EXPIRES, HITS, KEY, VALUE
-from perfkit.caching.loading import Loader, Loads, aload, load
+from perfkit.caching.loading import Load, Loads, arun, run
 from perfkit.caching.sizing import pair_size
 from perfkit.caching.store import Store, TooLarge
 from perfkit.caching.tags import check_tags
@@ -93,6 +93,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
     getsizeof: Callable[[Any], float] = staticmethod(_one)
     _aging: tuple[float, float] | None = None  # for a function's cache
     _never: float | None = None
+    _timeless = False
     _loads: Loads | None = None  # since something was loaded
 
     def __init__(
@@ -138,6 +139,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             on_evict=self._on_evict,
             aging=self._aging,
             never=self._never,
+            timeless=self._timeless,
         )
         self._find = self._store.data.get
         fork.after_in_child(self)
@@ -282,7 +284,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             value: V = entry[VALUE]
             return value
         self._store.count_miss()
-        loaded: V = load(self._store, key, self._loading(loader, ttl, tags), (), {})
+        loaded: V = run(self._loading(key, ttl, tags), loader)
         return loaded
 
     async def aget_or_load(
@@ -295,7 +297,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             value: V = entry[VALUE]
             return value
         self._store.count_miss()
-        loaded: V = await aload(self._store, key, self._loading(loader, ttl, tags), (), {})
+        loaded: V = await arun(self._loading(key, ttl, tags), loader)
         return loaded
 
     def setdefault(self, key: K, default: Any = None) -> Any:
@@ -407,18 +409,12 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         self._store.count_miss()
         return default
 
-    def _loading(self, function: Callable[[], Any], ttl: float | None, tags: Iterable[str]) -> Loader:
+    def _loading(self, key: K, ttl: float | None, tags: Iterable[str]) -> _CacheLoad:
         if ttl is not None and ttl is not _DEFAULT:
             limits.check_seconds(ttl, "ttl")
-        checked = check_tags(tags) if tags else ()
-
-        def keep(store: Store, key: Any, value: Any, flight: Flight, *_: object) -> None:
-            with contextlib.suppress(TooLarge):
-                store.put(key, value, self._own_ttl(key, value) if ttl is _DEFAULT else ttl, checked, flight)
-
         if self._loads is None:
             self._loads = Loads()
-        return Loader(function, keep, self._loads)
+        return _CacheLoad(self, key, self._loads, ttl, check_tags(tags) if tags else ())
 
     def _own_ttl(self, key: K, value: V) -> float | None:
         ttl = self._ttl(key, value) if callable(self._ttl) else self._ttl
@@ -453,6 +449,26 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             raise ValueError(f"fraction must be from 0 to 1, not {fraction!r}")
         most = len(self) - math.ceil(len(self) * fraction)
         return self._store.shrink(lambda: len(self._store.data) <= most)
+
+
+class _CacheLoad(Load):
+    """One caller's way to a value by `FrequencyBoostLRU.get_or_load`."""
+
+    __slots__ = ("_cache", "_tags", "_ttl")
+
+    def __init__(
+        self, cache: FrequencyBoostLRU[Any, Any], key: Any, loads: Loads, ttl: float | None, tags: tuple[str, ...]
+    ) -> None:
+        super().__init__(cache._store, key, loads)
+        self._cache = cache
+        self._ttl = ttl
+        self._tags = tags
+
+    def put(self, value: Any, flight: Flight) -> None:
+        """Put the value into the cache, unless it is too large."""
+        ttl = self._cache._own_ttl(self.key, value) if self._ttl is _DEFAULT else self._ttl
+        with contextlib.suppress(TooLarge):
+            self.store.put(self.key, value, ttl, self._tags, flight)
 
 
 class TTLCache(FrequencyBoostLRU["K", "V"]):

@@ -28,7 +28,7 @@ class FunctionCache(FrequencyBoostLRU["Any", "Any"]):
 
     def __init__(self, memo: Memo) -> None:
         options = memo.options
-        self._aging, self._never = options.aging, options.never
+        self._aging, self._never, self._timeless = options.aging, options.never, options.ttl is None
         self._loads = memo.loads
         super().__init__(
             options.maxsize,
@@ -39,15 +39,6 @@ class FunctionCache(FrequencyBoostLRU["Any", "Any"]):
             timer=options.timer,
             name=memo.name,
         )
-
-    def put(self, key: Any, value: Any, **options: Any) -> None:
-        """Keep a value, as `FrequencyBoostLRU.put` does; with a ``ttl`` only if the function has one."""
-        if self._ttl is None and options.get("ttl") is not None:
-            raise ValueError(
-                f"nothing in the cache of {self.name} expires, so that its hits need no clock: for lives of their own"
-                " give it @cached(ttl=...), which may be infinite"
-            )
-        super().put(key, value, **options)
 
 
 class Wrapper:
@@ -65,12 +56,13 @@ class Wrapper:
         self._source = self._shape.source(freshness=freshness, is_async=self._is_async, attribute=attribute)
         self.key_of = compiled(self._shape, self._shape.key_source(), makekey=options.key)
 
-    def over(self, miss: Callable[..., Any], amiss: Callable[..., Any], **names: Any) -> Any:
-        """Return the wrapper, which calls ``miss`` or ``amiss`` as (key, args, kwargs); it finds ``names``."""
+    def over(self, missed: Callable[..., Any], **names: Any) -> Any:
+        """Return the wrapper, which gets a `Load` from ``missed(key, args, kwargs)``; its template finds ``names``."""
         wrapper = compiled(
             self._shape,
             self._source,
-            miss=amiss if self._is_async else miss,
+            missed=missed,
+            wrapped=self._memo.function,
             refuse=self._refuse,
             now=self._memo.options.timer,
             makekey=self._memo.options.key,
@@ -114,7 +106,7 @@ def cached_function(function: Callable[..., Any], options: Options) -> Any:
         """Remove the entry of one call, given its arguments; False if there was none."""
         return store.discard(made.key_of(*args, **kwargs))
 
-    wrapper = made.over(partial(memo.miss, store), partial(memo.amiss, store), find=store.data.get)
+    wrapper = made.over(partial(memo.missed, store), find=store.data.get)
     wrapper.cache = cache
     wrapper.cache_info, wrapper.cache_clear, wrapper.cache_discard = cache_info, cache_clear, cache_discard
     wrapper.cache_key, wrapper.cache_parameters = made.key_of, options.given

@@ -1,4 +1,18 @@
-"""Getting a value that is missing: found after all, computed here, or waited for. For threads, and for tasks."""
+"""Getting a value that is missing: found after all, waited for, or made by the caller, whom the others wait for then.
+
+A `Load` is one caller's way there. Whoever makes the value calls the function itself, so that a recursive one is as
+deep in frames as it would be without a cache, but for the wrapper::
+
+    try:
+        if load.begins():                   # waits, or says that it is for us to make the value
+            load.keep(function(*args))
+    except BaseException as error:
+        if not load.bridges(error):
+            raise
+    finally:
+        load.land()
+    return load.value
+"""
 
 from __future__ import annotations
 
@@ -12,14 +26,14 @@ from perfkit.caching.flight import Abandoned, Flight, current
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from contextvars import Token
     from typing import Any
 
     from perfkit.caching.entry import Entry
     from perfkit.caching.store import Store
 
-__all__ = ["Loader", "Loads", "aload", "areload", "load", "reload"]
+__all__ = ["Load", "Loads", "arun", "run"]
 
 
 class Loads:
@@ -32,153 +46,144 @@ class Loads:
         self.failures = 0
 
 
-class Loader:
-    """How a value is made, and how it is kept."""
+class Load:
+    """One caller's way to a value that is missing. `land` ends it, whatever has happened, and may be called twice."""
 
-    __slots__ = ("function", "keep", "loads")
+    __slots__ = ("_flight", "_loads", "_started", "_token", "key", "store", "value")
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        keep: Callable[[Store, Any, Any, Flight, tuple[Any, ...], dict[str, Any]], object],
-        loads: Loads,
-    ) -> None:
-        """``keep(store, key, value, flight, args, kwargs)`` puts what ``function`` returned into the store, or not."""
-        self.function = function
-        self.keep = keep
-        self.loads = loads
+    def __init__(self, store: Store, key: Any, loads: Loads) -> None:
+        self.store = store
+        self.key = key
+        self._loads = loads
+        self._flight: Flight | None = None
+        self._token: Token[Flight | None] | None = None
 
+    def begins(self) -> bool:
+        """Find the value, or wait for who makes it; True if that is the caller, who then calls `keep`.
 
-def load(store: Store, key: Any, loader: Loader, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return ``loader.function(*args, **kwargs)``, called once however many threads and tasks ask for the key.
+        Raises what the function raised where it was waited for. Whoever would have to be waited for for ever is not
+        waited for: the caller makes the value then too.
+        """
+        while True:
+            flight = self._join(Flight())
+            if flight is None:
+                return False
+            if flight is self._flight:
+                return self._enter()
+            if flight.would_deadlock(blocks_thread=threading.get_ident()):
+                return self._enter()
+            with contextlib.suppress(Abandoned):
+                self.value = flight.wait()
+                return False
 
-    Raises what it raises, in all of them. Whoever it would have to wait for for ever is not waited for.
-    """
-    while True:
-        mine = Flight()
-        try:
-            entry, flight = _join(store, key, mine)
-            if entry is not None:
-                return entry[VALUE]
-            if flight is mine:
-                return _lead(store, key, loader, args, kwargs, mine)
-        except Exception as error:
-            mine.fail(error)
-            raise
-        finally:
-            _land(store, key, mine)
-        if flight.would_deadlock(blocks_thread=threading.get_ident()):
-            return loader.function(*args, **kwargs)
-        with contextlib.suppress(Abandoned):
-            return flight.wait()
+    async def abegins(self) -> bool:
+        """Do as `begins` does, in a task."""
+        while True:
+            flight = self._join(Flight(loop_thread=threading.get_ident()))
+            if flight is None:
+                return False
+            if flight is self._flight:
+                return self._enter()
+            if flight.would_deadlock():
+                return self._enter()
+            with contextlib.suppress(Abandoned):
+                self.value = await flight.wait_in_loop()
+                return False
 
+    def begins_alone(self) -> bool:
+        """Tell whether the caller is to make the value again although there is one: nobody else is at it."""
+        self._flight = mine = Flight()
+        with self.store.lock:
+            if self.store.flights.setdefault(self.key, mine) is mine:
+                return self._enter()
+        self._flight = None
+        return False
 
-async def aload(store: Store, key: Any, loader: Loader, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Do as `load` does, for a coroutine function. A task that is cancelled while it leads hands on the lead."""
-    while True:
-        mine = Flight(loop_thread=threading.get_ident())
-        try:
-            entry, flight = _join(store, key, mine)
-            if entry is not None:
-                return entry[VALUE]
-            if flight is mine:
-                return await _alead(store, key, loader, args, kwargs, mine)
-        except Exception as error:
-            mine.fail(error)
-            raise
-        finally:
-            _land(store, key, mine)
-        if flight.would_deadlock():
-            return await loader.function(*args, **kwargs)
-        with contextlib.suppress(Abandoned):
-            return await flight.wait_in_loop()
+    def keep(self, value: Any) -> None:
+        """Take the value that the caller has made: into the store, if it is to be kept, and to all who wait."""
+        self._leave()
+        self.value = value
+        if self._flight is not None:
+            self.put(value, self._flight)
+            self._flight.succeed(value)
 
+    def put(self, value: Any, flight: Flight) -> None:
+        """Put the value into the store, if it is to be kept."""
+        raise NotImplementedError
 
-def reload(store: Store, key: Any, loader: Loader, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Make a value again although there is one, unless that is being done. Raises what the function raises."""
-    mine = Flight()
-    try:
-        if _join_alone(store, key, mine):
-            _lead(store, key, loader, args, kwargs, mine)
-    except Exception as error:
-        mine.fail(error)
-        raise
-    finally:
-        _land(store, key, mine)
+    def bridges(self, error: BaseException) -> bool:
+        """Pass an error on to all who wait; True if there is a ``value`` all the same.
 
+        What isn't an Exception (a cancellation, an interrupt) is the caller's alone: another tries again.
+        """
+        if isinstance(error, Exception):
+            if self._token is not None:
+                self._loads.failures += 1
+            if self._flight is not None:
+                self._flight.fail(error)
+        return False
 
-async def areload(store: Store, key: Any, loader: Loader, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Do as `reload` does, for a coroutine function."""
-    mine = Flight(loop_thread=threading.get_ident())
-    try:
-        if _join_alone(store, key, mine):
-            await _alead(store, key, loader, args, kwargs, mine)
-    except Exception as error:
-        mine.fail(error)
-        raise
-    finally:
-        _land(store, key, mine)
+    def land(self) -> None:
+        """See to it that nobody waits for a caller who has left, and that the next one begins anew."""
+        if self._token is not None:
+            self._leave()
+        flight = self._flight
+        if flight is None:
+            return
+        if self.store.flights:
+            with self.store.lock:
+                if self.store.flights.get(self.key) is flight:
+                    del self.store.flights[self.key]
+        if not flight.is_over:
+            flight.abandon()
 
-
-def _join(store: Store, key: Any, mine: Flight) -> tuple[Entry | None, Flight]:
-    """Return the entry, if it has come meanwhile; and the flight to wait for, which is ``mine`` if there was none."""
-    with store.lock:
-        flight: Flight = store.flights.setdefault(key, mine)
-        if flight is not mine:
-            return None, flight
-        entry = store.fresh(key)
-        if entry is not None:
+    def _join(self, mine: Flight) -> Flight | None:
+        """Return the flight to wait for, ours if there was none; None if the value has come meanwhile."""
+        self._flight = mine
+        with self.store.lock:
+            flight: Flight = self.store.flights.setdefault(self.key, mine)
+            if flight is not mine:
+                self._flight = None
+                return flight
+            entry: Entry | None = self.store.fresh(self.key)
+            if entry is None:
+                return flight
             entry[HITS] += 1
-        return entry, mine
+            self.value = entry[VALUE]
+            return None
+
+    def _enter(self) -> bool:
+        self._token, self._started = current.set(self._flight or current.get()), perf_counter()
+        return True
+
+    def _leave(self) -> None:
+        token, self._token = self._token, None
+        self._loads.times.record(perf_counter() - self._started)
+        with contextlib.suppress(ValueError):  # a coroutine that is closed by the collector ends in another's context
+            current.reset(token)  # type: ignore[arg-type]  # there is one: see those who call this
 
 
-def _join_alone(store: Store, key: Any, mine: Flight) -> bool:
-    with store.lock:
-        return store.flights.setdefault(key, mine) is mine
-
-
-def _lead(store: Store, key: Any, loader: Loader, args: tuple[Any, ...], kwargs: dict[str, Any], flight: Flight) -> Any:
-    token, started = current.set(flight), perf_counter()
+def run(load: Load, function: Callable[[], Any]) -> Any:
+    """Return the value of ``function()``, called once however many threads and tasks ask for the key."""
     try:
-        value = loader.function(*args, **kwargs)
-    except Exception:
-        loader.loads.failures += 1
-        raise
+        if load.begins():
+            load.keep(function())
+    except BaseException as error:
+        if not load.bridges(error):
+            raise
     finally:
-        _leave(token)
-        loader.loads.times.record(perf_counter() - started)
-    loader.keep(store, key, value, flight, args, kwargs)
-    flight.succeed(value)
-    return value
+        load.land()
+    return load.value
 
 
-async def _alead(
-    store: Store, key: Any, loader: Loader, args: tuple[Any, ...], kwargs: dict[str, Any], flight: Flight
-) -> Any:
-    token, started = current.set(flight), perf_counter()
+async def arun(load: Load, function: Callable[[], Awaitable[Any]]) -> Any:
+    """Do as `run` does, for a coroutine function."""
     try:
-        value = await loader.function(*args, **kwargs)
-    except Exception:
-        loader.loads.failures += 1
-        raise
+        if await load.abegins():
+            load.keep(await function())
+    except BaseException as error:
+        if not load.bridges(error):
+            raise
     finally:
-        _leave(token)
-        loader.loads.times.record(perf_counter() - started)
-    loader.keep(store, key, value, flight, args, kwargs)
-    flight.succeed(value)
-    return value
-
-
-def _land(store: Store, key: Any, flight: Flight) -> None:
-    """See to it that nobody waits for a flight whose leader has left, and that the next caller begins another."""
-    if store.flights:
-        with store.lock:
-            if store.flights.get(key) is flight:
-                del store.flights[key]
-    if not flight.is_over:
-        flight.abandon()
-
-
-def _leave(token: Token[Flight | None]) -> None:
-    with contextlib.suppress(ValueError):  # a coroutine that is closed by the collector ends in another's context
-        current.reset(token)
+        load.land()
+    return load.value

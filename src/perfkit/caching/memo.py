@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-from functools import partial
 from random import random
 
 from perfkit.caching import background
 from perfkit.caching.entry import EXPIRES, HITS, SOFT, VALUE
-from perfkit.caching.loading import Loader, Loads, aload, areload, load, reload
+from perfkit.caching.loading import Load, Loads
 from perfkit.caching.store import TooLarge
 from perfkit.caching.tags import check_tags
 
@@ -22,10 +21,7 @@ if TYPE_CHECKING:
     from perfkit.caching.options import Options
     from perfkit.caching.store import Store
 
-__all__ = ["Memo"]
-
-
-_REFRESH_FAILED = "refreshing %s for the key %r failed; the old value serves until it expires"
+__all__ = ["Memo", "MemoLoad"]
 
 
 class Memo:
@@ -36,75 +32,26 @@ class Memo:
         self.options = options
         self.name = name
         self.loads = Loads()
-        self._loader = Loader(function, self._keep, self.loads)
 
-    def miss(self, store: Store, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return the value of a call that the wrapper has found no fresh entry for."""
-        entry = store.find(key)
-        if entry is not None and self._is_fresh(entry):
-            if self._claims_refresh(store, entry):
-                background.in_thread(partial(self._refresh, store, key, args, kwargs))
-            return entry[VALUE]
-        store.count_miss()
-        try:
-            if store.failures is not None:
-                self._raise_kept(store.failures, key)
-            return load(store, key, self._loader, args, kwargs)
-        except Exception as error:
-            if self.options.error_ttl:
-                self._keep_failure(store, key, error)
-            if entry is None or not self._serves_stale(entry):
-                raise
-            return entry[VALUE]
+    def missed(self, store: Store, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> MemoLoad:
+        """Return the way to the value of a call that the wrapper has found no fresh entry for."""
+        return MemoLoad(self, store, key, args, kwargs)
 
-    async def amiss(self, store: Store, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do as `miss` does, for a coroutine function."""
-        entry = store.find(key)
-        if entry is not None and self._is_fresh(entry):
-            if self._claims_refresh(store, entry):
-                background.in_task(partial(self._arefresh, store, key, args, kwargs))
-            return entry[VALUE]
-        store.count_miss()
-        try:
-            if store.failures is not None:
-                self._raise_kept(store.failures, key)
-            return await aload(store, key, self._loader, args, kwargs)
-        except Exception as error:
-            if self.options.error_ttl:
-                self._keep_failure(store, key, error)
-            if entry is None or not self._serves_stale(entry):
-                raise
-            return entry[VALUE]
-
-    def _keep(
-        self, store: Store, key: Any, value: Any, flight: Flight, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        """Put a value that was loaded into the store, if it is to be kept."""
+    def ttl(self, key: Any, value: Any) -> float | None:
+        """Return how long a value is kept: None for ever, 0 for not at all."""
         options = self.options
-        if options.cache_if is not None and not options.cache_if(value):
-            return
-        ttl = options.ttl
-        if ttl is not None:
-            ttl = ttl(key, value) if callable(ttl) else ttl
-            if ttl is not None and not ttl > 0:
-                return
-            if options.jitter and ttl is not None:
-                ttl *= 1 - options.jitter * random()  # noqa: S311 (spreads, protects nothing)
-        tags = options.tags(*args, **kwargs) if callable(options.tags) else options.tags
-        try:
-            store.put(key, value, ttl, check_tags(tags) if tags else (), flight)
-        except TooLarge:
-            return
+        ttl = options.ttl(key, value) if callable(options.ttl) else options.ttl
+        if ttl is None or not options.jitter:
+            return ttl
+        return ttl * (1 - options.jitter * random())  # noqa: S311 (spreads, protects nothing)
 
-    # -- entries that are no longer new
-
-    def _is_fresh(self, entry: Entry) -> bool:
+    def is_fresh(self, entry: Entry) -> bool:
         """Tell whether an entry is within its ttl, though the time to refresh it may have come."""
         if entry[EXPIRES] is None:
             return True
         return bool(self.options.timer() < entry[EXPIRES] - (self.options.stale_if_error or 0.0))
 
-    def _claims_refresh(self, store: Store, entry: Entry) -> bool:
+    def claims_refresh(self, store: Store, entry: Entry) -> bool:
         """Count a hit, and tell whether it is for us to have the value refreshed: one caller is told so."""
         with store.lock:
             entry[HITS] += 1
@@ -113,41 +60,122 @@ class Memo:
             entry[SOFT] = entry[EXPIRES] - (self.options.stale_if_error or 0.0)
             return True
 
-    def _refresh(self, store: Store, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        try:
-            reload(store, key, self._loader, args, kwargs)
-        except Exception:  # noqa: BLE001 (nobody waits for it; the old value serves on)
-            _logger().exception(_REFRESH_FAILED, self.name, key)
 
-    async def _arefresh(self, store: Store, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        try:
-            await areload(store, key, self._loader, args, kwargs)
-        except Exception:  # noqa: BLE001 (nobody waits for it; the old value serves on)
-            _logger().exception(_REFRESH_FAILED, self.name, key)
+class MemoLoad(Load):
+    """One call's way to its value."""
 
-    def _serves_stale(self, entry: Entry) -> bool:
-        """Tell whether an entry past its ttl may stand in for an error."""
-        if self.options.stale_if_error is None or entry[EXPIRES] <= self.options.timer():
+    __slots__ = ("_args", "_kwargs", "_memo", "_stale")
+
+    def __init__(self, memo: Memo, store: Store, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super().__init__(store, key, memo.loads)
+        self._memo = memo
+        self._args = args
+        self._kwargs = kwargs
+        self._stale: Entry | None = None
+
+    def begins(self) -> bool:
+        """Do as `Load.begins`, unless there is a value that will do."""
+        if self._is_at_hand():
+            if self._is_due():
+                background.in_thread(self._again()._refresh)
             return False
-        entry[HITS] += 1
+        return super().begins()
+
+    async def abegins(self) -> bool:
+        """Do as `Load.abegins`, unless there is a value that will do."""
+        if self._is_at_hand():
+            if self._is_due():
+                background.in_task(self._again()._arefresh)
+            return False
+        return await super().abegins()
+
+    def put(self, value: Any, flight: Flight) -> None:
+        """Put the value into the store, if that was asked for."""
+        options = self._memo.options
+        if options.cache_if is not None and not options.cache_if(value):
+            return
+        ttl = None if options.ttl is None else self._memo.ttl(self.key, value)
+        if ttl is not None and not ttl > 0:
+            return
+        tags = options.tags(*self._args, **self._kwargs) if callable(options.tags) else options.tags
+        try:
+            self.store.put(self.key, value, ttl, check_tags(tags) if tags else (), flight)
+        except TooLarge:
+            return
+
+    def bridges(self, error: BaseException) -> bool:
+        """Do as `Load.bridges`; keep the error, or have an old value stand in for it, where that was asked for."""
+        super().bridges(error)
+        if not isinstance(error, Exception):
+            return False
+        if self._memo.options.error_ttl:
+            self._keep_failure(error)
+        stale = self._stale
+        if stale is None or self._memo.options.stale_if_error is None or stale[EXPIRES] <= self._memo.options.timer():
+            return False
+        stale[HITS] += 1
+        self.value = stale[VALUE]
         return True
 
-    # -- failures that are kept
+    # -- what is there already
 
-    def _raise_kept(self, failures: Store, key: Any) -> None:
-        """Raise what was raised lately for this key."""
-        kept = failures.find(key)
-        if kept is not None:
-            error: Exception = kept[VALUE]
-            raise error.with_traceback(None)  # or it would grow with each caller
+    def _is_at_hand(self) -> bool:
+        """Tell whether there is a value within its ttl; else count a miss, and raise what was raised lately."""
+        entry = self.store.find(self.key)
+        if entry is not None and self._memo.is_fresh(entry):
+            self._stale = entry
+            self.value = entry[VALUE]
+            return True
+        self._stale = entry
+        self.store.count_miss()
+        if self.store.failures is not None:
+            _raise_kept(self.store.failures, self.key)
+        return False
 
-    def _keep_failure(self, store: Store, key: Any, error: Exception) -> None:
-        seconds = next((ttl for kind, ttl in self.options.error_ttl.items() if isinstance(error, kind)), None)
-        if seconds is None or not store.max_count:
+    def _is_due(self) -> bool:
+        return self._stale is not None and self._memo.claims_refresh(self.store, self._stale)
+
+    def _again(self) -> MemoLoad:
+        return MemoLoad(self._memo, self.store, self.key, self._args, self._kwargs)
+
+    def _refresh(self) -> None:
+        try:
+            if self.begins_alone():
+                self.keep(self._memo.function(*self._args, **self._kwargs))
+        except Exception as error:  # noqa: BLE001 (nobody waits for it; the old value serves on)
+            super().bridges(error)
+            _logger().exception(_REFRESH_FAILED, self._memo.name, self.key)
+        finally:
+            self.land()
+
+    async def _arefresh(self) -> None:
+        try:
+            if self.begins_alone():
+                self.keep(await self._memo.function(*self._args, **self._kwargs))
+        except Exception as error:  # noqa: BLE001 (nobody waits for it; the old value serves on)
+            super().bridges(error)
+            _logger().exception(_REFRESH_FAILED, self._memo.name, self.key)
+        finally:
+            self.land()
+
+    def _keep_failure(self, error: Exception) -> None:
+        seconds = next((ttl for kind, ttl in self._memo.options.error_ttl.items() if isinstance(error, kind)), None)
+        if seconds is None or not self.store.max_count:
             return
-        failures = store.failures_kept()
-        if failures.find(key) is None:
-            failures.put(key, _without_frames(error), seconds)
+        failures = self.store.failures_kept()
+        if failures.find(self.key) is None:
+            failures.put(self.key, _without_frames(error), seconds)
+
+
+_REFRESH_FAILED = "refreshing %s for the key %r failed; the old value serves until it expires"
+
+
+def _raise_kept(failures: Store, key: Any) -> None:
+    """Raise what was raised lately for this key."""
+    kept = failures.find(key)
+    if kept is not None:
+        error: Exception = kept[VALUE]
+        raise error.with_traceback(None)  # or it would grow with each caller
 
 
 def _without_frames(error: Exception) -> Exception:

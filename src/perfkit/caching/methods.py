@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from perfkit.caching.memo import MemoLoad
     from perfkit.caching.options import Options
     from perfkit.caching.stats import CacheStats
 
@@ -39,18 +40,15 @@ class MethodCaches:
             on_evict=options.on_evict,
             aging=options.aging,
             never=options.never,
+            timeless=options.ttl is None,
         )
         self.instances = Instances(self._model, memo.function.__name__)
         fork.after_in_child(self)
         registry.register(self, part="caching")
 
-    def miss(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return the value of a call that the wrapper has found no entry for; the instance comes first in ``args``."""
-        return self._memo.miss(self.instances.store_of(args[0]), key, args, kwargs)
-
-    async def amiss(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do as `miss` does, for a coroutine function."""
-        return await self._memo.amiss(self.instances.store_of(args[0]), key, args, kwargs)
+    def missed(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> MemoLoad:
+        """Return the way to a value that the wrapper has found no entry for; the instance comes first in ``args``."""
+        return self._memo.missed(self.instances.store_of(args[0]), key, args, kwargs)
 
     def cache_info(self) -> CacheInfo:
         """Return hits, misses (gone instances' too) and currsize of all together, and maxsize, which is each one's."""
@@ -102,7 +100,7 @@ def cached_method(function: Callable[..., Any], options: Options) -> Any:
         held = methods.instances.existing(args[0])
         return held is not None and held.store.discard(key)
 
-    wrapper = made.over(methods.miss, methods.amiss)
+    wrapper = made.over(methods.missed)
     wrapper.cache_info, wrapper.cache_clear = methods.cache_info, methods.cache_clear
     wrapper.cache_discard, wrapper.cache_key, wrapper.cache_parameters = cache_discard, made.key_of, options.given
     wrapper.__dict__.setdefault("_perfkit_methods", methods)  # the registry holds it weakly

@@ -1,4 +1,6 @@
-"""The entries of one cache: a dictionary that readers use without a lock, and what keeps it within its limits.
+"""The entries of one cache and all that is done to them under its lock (over 400 lines, for it is one lock's rules).
+
+A dictionary that readers use without the lock, and what keeps it within its limits.
 
 Users' code (``__hash__`` and ``__eq__`` of keys, a timer, a value's ``__del__``) may run at each dictionary operation,
 raise, or use the cache again from the same thread. So the lock is re-entrant, what could raise comes first, and between
@@ -52,10 +54,12 @@ class Store:
         on_evict: Callable[[Any, Any, Any], object] | None,
         aging: tuple[float, float] | None = None,
         never: float | None = None,
+        timeless: bool = False,
     ) -> None:
         """Make an empty store.
 
-        ``never``: what EXPIRES is for ever; infinity for readers that compare it without looking.
+        ``never``: what EXPIRES is for ever; infinity for readers that compare it without looking. ``timeless``: readers
+        don't look at EXPIRES at all, so nothing may expire.
         ``aging``: at which fraction of its ttl an entry turns SOFT, and for how many seconds after its ttl it stays.
         """
         self.data: dict[Any, Entry] = {}
@@ -71,6 +75,7 @@ class Store:
         self.evictions = dict.fromkeys(CAUSES, 0)
         self.aging = aging
         self.never = never
+        self.timeless = timeless
         self._weigh = weigh
         self._policy = Lift(min(max(1, max_count), UNBOUNDED))
         self._deadlines = Deadlines()
@@ -87,6 +92,7 @@ class Store:
             on_evict=self.on_evict,
             aging=self.aging,
             never=self.never,
+            timeless=self.timeless,
         )
 
     def hits(self) -> int:
@@ -118,7 +124,7 @@ class Store:
         """
         hashed = hash(key)
         size = 1 if self._weigh is None and self.max_count else self._checked_size(key, value)
-        expires, soft = self.never if ttl is None else self.timer() + ttl, _NEVER_SOFT
+        expires, soft = self.never if ttl is None else self._end_of(ttl), _NEVER_SOFT
         if self.aging is not None:
             expires, soft = self._aged(ttl)
         with self.lock:
@@ -280,7 +286,7 @@ class Store:
         restored = 0
         for key, value, left, tags, is_proven in records:
             with self.lock:
-                if key in self.data or len(self.data) >= self.max_count:
+                if key in self.data or len(self.data) >= self.max_count or (self.timeless and left is not None):
                     continue
                 try:
                     size = self._checked_size(key, value)
@@ -453,6 +459,14 @@ class Store:
         if not size <= self.max_size or not self.max_count:
             raise TooLarge("value too large")
         return size
+
+    def _end_of(self, ttl: float) -> float:
+        if self.timeless:
+            raise ValueError(
+                "nothing in this function's cache expires, so that its hits need no clock: for lives of their own give"
+                " it @cached(ttl=...), which may be infinite"
+            )
+        return self.timer() + ttl
 
     def _aged(self, ttl: float | None) -> tuple[float | None, tuple[float, ...]]:
         """Return when an entry expires and when it turns SOFT."""

@@ -29,7 +29,6 @@ _HIT = """\
     if {p}entry is not None{fresh}:
         {p}entry[1] += 1
         return {p}entry[0]
-    return {await_}{p}miss({p}key, {positional}, {named})
 """
 
 # An instance carries its own store (see instances.py), unless it can't, or the one it carries is that of an instance it
@@ -41,13 +40,26 @@ _METHOD_HIT = """\
         {p}held = {first}.{p}attribute
         {p}entry = {p}held.find({p}key) if {p}held.owner == {p}id({first}) else None
     except AttributeError:
-        return {await_}{p}miss({p}key, {positional}, {named})
+        {p}entry = None
     except TypeError as {p}error:
         {p}refuse({p}error, {positional}, {named})
     if {p}entry is not None{fresh}:
         {p}entry[1] += 1
         return {p}entry[0]
-    return {await_}{p}miss({p}key, {positional}, {named})
+"""
+
+# See loading.py. The function is called from here, so that one that calls itself needs no more frames than wrappers.
+_MISS = """\
+    {p}load = {p}missed({p}key, {positional}, {named})
+    try:
+        if {await_}{p}load.{begins}():
+            {p}load.keep({await_}{p}wrapped({call}))
+    except {p}BaseException as {p}error:
+        if not {p}load.bridges({p}error):
+            raise
+    finally:
+        {p}load.land()
+    return {p}load.value
 """
 
 _KEY = """\
@@ -135,10 +147,12 @@ class Shape:
 
     def source(self, *, freshness: str, is_async: bool, attribute: str = "") -> str:
         """Return the wrapper's source; ``attribute`` is where instances carry a method's store."""
-        source = (_METHOD_HIT if self.is_method else _HIT).format(
+        source = ((_METHOD_HIT if self.is_method else _HIT) + _MISS).format(
             p=self.prefix,
             async_="async " if is_async else "",
             await_="await " if is_async else "",
+            begins="abegins" if is_async else "begins",
+            call=self._call(),
             declared=self.declared(),
             key=self.key,
             fresh=_FRESH[freshness].format(p=self.prefix),
@@ -165,7 +179,7 @@ class Shape:
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _ENDS_POSITIONAL = {Parameter.VAR_POSITIONAL, Parameter.KEYWORD_ONLY}
 _STARS: dict[object, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
-_BUILTINS = {"id": id, "map": map, "sorted": sorted, "tuple": tuple, "type": type}
+_BUILTINS = {"BaseException": BaseException, "id": id, "map": map, "sorted": sorted, "tuple": tuple, "type": type}
 
 
 def compiled(shape: Shape, source: str, **names: Any) -> Any:
