@@ -28,13 +28,14 @@ import perfkit
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "hit-ratios.md"
-CHART = "_static/benchmarks/hit-ratios.svg"
+CHART = "_static/hit-ratios.svg"
 
 SHARES = (0.01, 0.05, 0.2)  # of the distinct keys
 LEAST = 32
 MOST_REQUESTS = 500_000
 
 OURS, BASE = "perfkit FrequencyBoostLRU", "LRU (cachetools)"
+TICKS = (-50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20)
 MEAN_CLAIMED, WORST_CLAIMED = 3.4, -1.6  # points above LRU, on the real traces
 
 Row = dict[str, Any]
@@ -251,6 +252,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         panel.axvline(0, color=INK, linewidth=0.8)
         panel.set_yticks(places, [f"{row['trace']}, {row['size']:,}" for row in rows])
         panel.set_xscale("symlog", linthresh=2)
+        panel.set_xticks(TICKS, [f"{points:+g}" if points else "0" for points in TICKS])
         panel.set_xlabel("percentage points above LRU")
         panel.grid(axis="y", linewidth=0.3)
         panel.spines[["top", "right", "left"]].set_visible(False)
