@@ -15,6 +15,8 @@ import pytest
 
 import perfkit
 
+sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this file, whatever pytest's import mode
+
 PROGRAMS = Path(__file__).with_name("programs")
 
 # flock, fork and signals are POSIX's ways of going wrong

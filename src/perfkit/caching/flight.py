@@ -7,6 +7,7 @@ itself. And who is cancelled or interrupted takes nobody along: the lead passes 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from contextvars import ContextVar
@@ -53,9 +54,14 @@ class Flight:
         self._end(None, error)
 
     def abandon(self) -> None:
-        """End, unless it has ended, with nothing: those who wait try again. Harmless the second time."""
+        """End, unless it has ended, with nothing: those who wait try again. See to it that all have been woken.
+
+        Harmless the second time, which is for whoever was interrupted.
+        """
         if not self.is_over:
             self._end(None, Abandoned())
+        elif self._wakers is not None:
+            self._wake_all()
 
     def would_deadlock(self, *, blocks_thread: int | None = None) -> bool:
         """Tell whether waiting for this from where we are could never end; else take note that we wait.
@@ -114,9 +120,13 @@ class Flight:
     def _end(self, value: Any, error: BaseException | None) -> None:
         self._value, self._error, self.is_over = value, error, True
         if self._wakers is not None:
-            with _graph:
-                wakers = self._wakers
-            for wake in wakers:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        with _graph:
+            wakers = self._wakers or ()
+        for wake in wakers:
+            with contextlib.suppress(RuntimeError):  # a thread that has been woken already
                 wake()
 
 

@@ -10,7 +10,11 @@ deep in frames as it would be without a cache, but for the wrapper::
         if not load.bridges(error):
             raise
     finally:
-        load.land()
+        try:
+            load.land()
+        except BaseException:               # an interrupt struck in there; nobody else would do it
+            load.land()
+            raise
     return load.value
 """
 
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from perfkit.caching.entry import Entry
     from perfkit.caching.store import Store
 
-__all__ = ["Load", "Loads", "arun", "run"]
+__all__ = ["Load", "Loads", "arun", "land", "run"]
 
 
 class Loads:
@@ -134,8 +138,7 @@ class Load:
             with self.store.lock:
                 if self.store.flights.get(self.key) is flight:
                     del self.store.flights[self.key]
-        if not flight.is_over:
-            flight.abandon()
+        flight.abandon()
 
     def _join(self, mine: Flight) -> Flight | None:
         """Return the flight to wait for, ours if there was none; None if the value has come meanwhile."""
@@ -172,7 +175,7 @@ def run(load: Load, function: Callable[[], Any]) -> Any:
         if not load.bridges(error):
             raise
     finally:
-        load.land()
+        land(load)
     return load.value
 
 
@@ -185,5 +188,14 @@ async def arun(load: Load, function: Callable[[], Awaitable[Any]]) -> Any:
         if not load.bridges(error):
             raise
     finally:
-        load.land()
+        land(load)
     return load.value
+
+
+def land(load: Load) -> None:
+    """End a load, also if an interrupt strikes while that is done: nobody else would."""
+    try:
+        load.land()
+    except BaseException:
+        load.land()
+        raise

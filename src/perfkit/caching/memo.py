@@ -7,7 +7,7 @@ from random import random
 
 from perfkit.caching import background
 from perfkit.caching.entry import EXPIRES, HITS, SOFT, VALUE
-from perfkit.caching.loading import Load, Loads
+from perfkit.caching.loading import Load, Loads, land
 from perfkit.caching.store import TooLarge
 from perfkit.caching.tags import check_tags
 
@@ -146,7 +146,7 @@ class MemoLoad(Load):
             super().bridges(error)
             _logger().exception(_REFRESH_FAILED, self._memo.name, self.key)
         finally:
-            self.land()
+            land(self)
 
     async def _arefresh(self) -> None:
         try:
@@ -156,7 +156,7 @@ class MemoLoad(Load):
             super().bridges(error)
             _logger().exception(_REFRESH_FAILED, self._memo.name, self.key)
         finally:
-            self.land()
+            land(self)
 
     def _keep_failure(self, error: Exception) -> None:
         seconds = next((ttl for kind, ttl in self._memo.options.error_ttl.items() if isinstance(error, kind)), None)

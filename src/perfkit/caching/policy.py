@@ -142,6 +142,19 @@ class Lift:
         if self._dead > _FEW_DEAD and self._dead * 3 > len(self.small) + len(self.main):
             self._compact()
 
+    def keep_only(self, entries: list[Entry]) -> None:
+        """Have these entries, each once, in the queues they are in, and no others. O(n)."""
+        wanted = {id(entry): entry for entry in entries}
+        for queue in (self.small, self.main):
+            there = [wanted.pop(id(entry)) for entry in queue if id(entry) in wanted]
+            queue.clear()
+            queue.extend(there)
+        self._dead = 0
+        for entry in wanted.values():
+            self.restore(entry, proven=False)
+        for entry in entries:
+            entry[BORN] = max(entry[BORN], 0)
+
     def restore(self, entry: Entry, *, proven: bool) -> None:
         """Append an entry as it once was, without a miss; for a copy of a cache."""
         entry[BORN] = self.clock

@@ -21,11 +21,12 @@ from perfkit.caching.tags import Tags
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
+    from typing import Any, TypeVar
 
     from perfkit.caching.entry import Entry
     from perfkit.caching.flight import Flight
 
+    T = TypeVar("T")
     Record = tuple[Any, Any, float | None, tuple[str, ...], bool]
     Evicted = tuple[Any, Any, str]  # key, value, cause
 
@@ -115,7 +116,7 @@ class Store:
             return entry
         return None
 
-    def put(  # noqa: C901 (in one piece, for each call would cost as much as what it does)
+    def put(  # noqa: C901, PLR0912 (in one piece, for each call would cost as much as what it does)
         self, key: Any, value: Any, ttl: float | None, tags: tuple[str, ...] = (), flight: Flight | None = None
     ) -> None:
         """Keep a value for ``ttl`` seconds, or for as long as there is room. Raises ValueError if it is too large.
@@ -128,31 +129,35 @@ class Store:
         if self.aging is not None:
             expires, soft = self._aged(ttl)
         with self.lock:
-            if (flight is not None or self.flights) and self.flights.pop(key, None) is not flight is not None:
-                return
-            gone = self._expired() if self._is_timed else []
-            entry = self.data.get(key)
-            if entry is None:
-                entry = [value, 0, key, 0, expires, size]
-                if soft:
-                    entry += soft
-                if self._weigh is not None:
-                    self._make_room(size, gone)
-                self.data[key] = entry
-                if self._weigh is not None:
-                    self.size += size
-                victim = self._policy.admit(entry, hashed)
-                if victim is not None:
-                    self._let_go(victim)
-                    if self.on_evict is not None:
-                        gone.append((victim[KEY], victim[VALUE], "size"))
-                if ttl is not None:
-                    self._is_timed = True
-                    self._deadlines.add(entry)
-            else:
-                self._replace(entry, [value, expires, size, *soft], gone)
-            if tags or self._tags is not None:
-                self._tag(entry, tags)
+            try:
+                if (flight is not None or self.flights) and self.flights.pop(key, None) is not flight is not None:
+                    return
+                gone = self._expired() if self._is_timed else []
+                entry = self.data.get(key)
+                if entry is None:
+                    entry = [value, 0, key, 0, expires, size]
+                    if soft:
+                        entry += soft
+                    if self._weigh is not None:
+                        self._make_room(size, gone)
+                    self.data[key] = entry
+                    if self._weigh is not None:
+                        self.size += size
+                    victim = self._policy.admit(entry, hashed)
+                    if victim is not None:
+                        self._let_go(victim)
+                        if self.on_evict is not None:
+                            gone.append((victim[KEY], victim[VALUE], "size"))
+                    if ttl is not None:
+                        self._is_timed = True
+                        self._deadlines.add(entry)
+                else:
+                    self._replace(entry, [value, expires, size, *soft], gone)
+                if tags or self._tags is not None:
+                    self._tag(entry, tags)
+            except BaseException as error:
+                self._mend(error)
+                raise
         if gone and self.on_evict is not None:
             self.tell(gone)
 
@@ -172,44 +177,31 @@ class Store:
 
     def take(self, key: Any) -> Entry | None:
         """Remove a key and return its entry, or None."""
-        with self.lock:
-            self.flights.pop(key, None)
-            gone = self._expired()
-            entry = self.data.get(key)
-            if entry is not None:
-                self._remove(entry, "deleted", gone)
+        gone: list[Evicted] = []
+        entry = self._exclusively(lambda: self._taken(key, gone))
         self.tell(gone)
         return entry
 
     def take_next(self) -> Entry | None:
         """Remove the entry that would be evicted next, and return it."""
-        with self.lock:
-            gone = self._expired()
-            entry = self._policy.evict()
-            if entry is not None:
-                entry[BORN] = DEAD
-                self._forget(entry, "deleted", gone)
+        gone: list[Evicted] = []
+        entry = self._exclusively(lambda: self._taken_next(gone))
         self.tell(gone)
         return entry
 
     def remove(self, entries: Iterable[Entry], cause: str = "deleted") -> int:
         """Remove those entries that are still there, and return their number."""
         gone: list[Evicted] = []
-        with self.lock:
-            for entry in entries:
-                if entry[BORN] != DEAD:
-                    self._remove(entry, cause, gone)
+        self._exclusively(lambda: self._removed(entries, cause, gone))
         self.tell(gone)
         return len(gone)
 
     def shrink(self, is_enough: Callable[[], bool]) -> int:
         """Evict by policy until that is enough or nothing is left; return the number of entries evicted."""
-        with self.lock:
-            gone = self._expired()
-            while not is_enough() and self._evict(gone):
-                pass
+        gone: list[Evicted] = []
+        evicted = self._exclusively(lambda: self._shrunk(is_enough, gone))
         self.tell(gone)
-        return len(gone)
+        return evicted
 
     def discard(self, key: Any) -> bool:
         """Remove a key, and what was raised for it; False if there was no entry."""
@@ -234,30 +226,18 @@ class Store:
 
     def clear(self) -> None:
         """Remove everything; the counts stay."""
-        with self.lock:
-            self.flights.clear()
-            self.failures = None
-            gone = self._expired()
-            entries = list(self.data.values())
-            self.data.clear()
-            self._policy.retired += sum([entry[HITS] for entry in entries])
-            self._policy.forget_all()
-            self._deadlines.clear()
-            self._tags = None
-            self.size = 0
-            self.evictions["cleared"] += len(entries)
-            for entry in entries:
-                entry[BORN] = DEAD
-                gone.append((entry[KEY], entry[VALUE], "cleared"))
+        gone: list[Evicted] = []
+        self._exclusively(lambda: self._cleared(gone))
         self.tell(gone)
 
     def expire(self) -> int:
         """Remove what has expired, and return the number of entries left."""
-        with self.lock:
-            gone = self._expired()
-            left = len(self.data)
+        if not self._is_timed:
+            return len(self.data)
+        gone: list[Evicted] = []
+        self._exclusively(lambda: gone.extend(self._expired()))
         self.tell(gone)
-        return left
+        return len(self.data)
 
     def entries(self) -> list[Entry]:
         """Return the living entries, as the policy has them: oldest first, newcomers before proven ones."""
@@ -345,7 +325,75 @@ class Store:
             except Exception:  # noqa: BLE001 (whoever happens to put something in has nothing to do with it)
                 _logger().exception("on_evict(%r, ..., %r) failed; the entry is gone all the same", key, cause)
 
+    def _exclusively(self, change: Callable[[], T]) -> T:
+        """Return ``change()``, made under the lock; see `_mend`."""
+        with self.lock:
+            try:
+                return change()
+            except BaseException as error:
+                self._mend(error)
+                raise
+
     # -- under the lock
+
+    def _mend(self, error: BaseException) -> None:
+        """Have policy and sums follow the dictionary again, after an interrupt that may have struck between the two.
+
+        Not after an Exception, for which each method is prepared.
+        """
+        if isinstance(error, Exception):
+            return
+        entries = list(self.data.values())
+        self._policy.keep_only(entries)
+        self._deadlines.clear()
+        self.size = sum([entry[SIZE] for entry in entries]) if self._weigh is not None else 0
+        for entry in entries:
+            if entry[EXPIRES] != self.never:
+                self._deadlines.add(entry)
+
+    def _taken(self, key: Any, gone: list[Evicted]) -> Entry | None:
+        self.flights.pop(key, None)
+        gone += self._expired()
+        entry = self.data.get(key)
+        if entry is not None:
+            self._remove(entry, "deleted", gone)
+        return entry
+
+    def _removed(self, entries: Iterable[Entry], cause: str, gone: list[Evicted]) -> None:
+        for entry in entries:
+            if entry[BORN] != DEAD:
+                self._remove(entry, cause, gone)
+
+    def _taken_next(self, gone: list[Evicted]) -> Entry | None:
+        gone += self._expired()
+        entry = self._policy.evict()
+        if entry is not None:
+            entry[BORN] = DEAD
+            self._forget(entry, "deleted", gone)
+        return entry
+
+    def _shrunk(self, is_enough: Callable[[], bool], gone: list[Evicted]) -> int:
+        gone += self._expired()
+        expired = len(gone)
+        while not is_enough() and self._evict(gone):
+            pass
+        return len(gone) - expired
+
+    def _cleared(self, gone: list[Evicted]) -> None:
+        self.flights.clear()
+        self.failures = None
+        gone += self._expired()
+        entries = list(self.data.values())
+        self.data.clear()
+        self._policy.retired += sum([entry[HITS] for entry in entries])
+        self._policy.forget_all()
+        self._deadlines.clear()
+        self._tags = None
+        self.size = 0
+        self.evictions["cleared"] += len(entries)
+        for entry in entries:
+            entry[BORN] = DEAD
+            gone.append((entry[KEY], entry[VALUE], "cleared"))
 
     def _expired(self) -> list[Evicted]:
         """Remove what has expired, and return it."""

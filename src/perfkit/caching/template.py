@@ -58,7 +58,11 @@ _MISS = """\
         if not {p}load.bridges({p}error):
             raise
     finally:
-        {p}load.land()
+        try:
+            {p}load.land()
+        except {p}BaseException:
+            {p}load.land()
+            raise
     return {p}load.value
 """
 
