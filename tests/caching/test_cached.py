@@ -1,12 +1,15 @@
 """`perfkit.cached`: which calls are one call, what becomes of methods, and what is told about it."""
 
+import abc
 import copy
 import dataclasses
+import enum
 import functools
 import gc
 import inspect
 import pickle
 import sys
+import typing
 import weakref
 
 import pytest
@@ -687,6 +690,74 @@ def test_a_method_of_a_class_in_a_function_is_a_method_and_a_function_in_a_metho
     assert inner(1) is inner(1)
     assert inspect.isfunction(Local.method)
     assert Local().method(1)[0] is not Local().method(1)[0]
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+    @cached
+    def shades(self, number):
+        return [self, number]
+
+
+class Point(typing.NamedTuple):
+    x: int
+
+    @cached
+    def twice(self, number):
+        return [self.x * 2, number]
+
+
+class Count(int):
+    @cached
+    def twice(self, number):
+        return [int(self) * 2, number]
+
+
+class Meta(type):
+    @cached
+    def names(cls, number):
+        return [cls, number]
+
+
+class Made(metaclass=Meta):
+    pass
+
+
+@pytest.mark.parametrize("method", [Colour.RED.shades, Point(3).twice, Count(3).twice, Made.names])
+def test_classes_of_a_special_kind(method):
+    assert method(1) is method(number=1)
+    assert method(1) is not method(2)
+
+
+def test_abstract_methods_stay_abstract():
+    class Base(abc.ABC):
+        @cached
+        @abc.abstractmethod
+        def one(self):
+            """Return something."""
+
+    class Derived(Base):
+        @cached
+        def one(self):
+            return [self]
+
+    with pytest.raises(TypeError, match="abstract"):
+        Base()
+    thing = Derived()
+    assert thing.one() is thing.one()
+
+
+def test_partial_methods_of_a_cached_method():
+    class Thing:
+        @cached
+        def add(self, one, two):
+            return [one + two]
+
+        increment = functools.partialmethod(add, 1)
+
+    thing = Thing()
+    assert thing.increment(2) is thing.add(1, 2)
 
 
 def test_methods_are_in_stats_once():

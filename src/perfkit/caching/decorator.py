@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from functools import partial
-from types import FunctionType
+from types import FunctionType, MethodType
 
 from perfkit._base.decorating import checked_kind
 from perfkit.caching.functions import cached_function
@@ -200,7 +200,12 @@ class _InClassBody:
         functools.update_wrapper(self, function)
 
     def __set_name__(self, owner: type, name: str) -> None:
-        setattr(owner, name, cached_method(self.__wrapped__, self._options))
+        self._made = cached_method(self.__wrapped__, self._options)  # for whoever took this object before
+        setattr(owner, name, self._made)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """Bind as a function does: for classes that are told no names, and so that an Enum takes it for a method."""
+        return self if instance is None else MethodType(self._function(), instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._function()(*args, **kwargs)
