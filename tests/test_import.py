@@ -58,6 +58,14 @@ def test_what_decorators_need_avoids_the_slow_modules():
     assert threads == 1
 
 
+def test_a_cached_function_is_made_and_used_without_the_slow_modules():
+    program = "from perfkit import cached; f = cached(ttl=5)(lambda key: key); f(1); f(1)"
+    loaded, threads = load(program, "-S")
+    assert "perfkit.caching.decorator" in loaded
+    assert loaded & SLOW == set()
+    assert threads == 1
+
+
 @pytest.mark.parametrize("statement", ["perfkit.StateFile", "perfkit.read_json"])
 def test_a_part_that_is_not_async_loads_without_asyncio(statement):
     loaded, threads = load(f"import perfkit; {statement}")

@@ -80,8 +80,8 @@ class Wrapper:
             except TypeError:
                 raise TypeError(
                     f"{self._memo.name}() can't be cached by its argument {name}, a {type(value).__name__}, which has"
-                    " no hash: pass something that has one (a tuple), or give @cached a key=, a function of the same"
-                    f" arguments such as key=lambda {name}, ...: tuple({name})"
+                    " no hash: pass something that has one (a tuple, a frozenset), or say what tells calls apart:"
+                    f" @cached(key=lambda {self._shape.parameter_list()}: ...)"
                 ) from error
         raise error
 

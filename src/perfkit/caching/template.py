@@ -166,6 +166,10 @@ class Shape:
         )
         return source.replace(f".{self.prefix}attribute", f".{attribute}")
 
+    def parameter_list(self) -> str:
+        """Return the parameters' names with their stars."""
+        return ", ".join(_STARS.get(parameter.kind, "") + parameter.name for parameter in self.parameters)
+
     def bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """Yield what the arguments are called, and the arguments."""
         rest = list(args)
@@ -197,7 +201,8 @@ def compiled(shape: Shape, source: str, **names: Any) -> Any:
     namespace: dict[str, Any] = {}
     exec(compile(text, f"<perfkit.cached {_name(shape.function)}>", "exec"), namespace)  # noqa: S102 (see above)
     function = namespace[f"{shape.prefix}outer"](**known)
-    function.__code__ = function.__code__.replace(co_name=_name(shape.function).rpartition(".")[2])
+    name = _name(shape.function)
+    function.__code__ = function.__code__.replace(co_name=name.rpartition(".")[2], co_qualname=name)
     return function
 
 
