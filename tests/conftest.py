@@ -8,11 +8,16 @@ have both. Such skips are listed at the end. One for want of a program is a fail
 
 import os
 import shutil
+import signal
 import time
 from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# A shell that starts pytest in the background has it ignore Ctrl-C, and so would the programs that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Random on every run: a failure prints the blob that repeats it. How long an example takes says more about the machine.
 settings.register_profile("perfkit", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
