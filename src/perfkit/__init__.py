@@ -45,16 +45,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    try:
-        home = _PUBLIC[name]
-    except KeyError:
-        raise AttributeError(f"module 'perfkit' has no attribute {name!r}") from None
-    from importlib import import_module
+if not TYPE_CHECKING:  # or they would take any name for one of ours
 
-    value = import_module(f"perfkit.{name}") if home is None else getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        try:
+            home = _PUBLIC[name]
+        except KeyError:
+            raise AttributeError(f"module 'perfkit' has no attribute {name!r}") from None
+        from importlib import import_module
+
+        value = import_module(f"perfkit.{name}") if home is None else getattr(import_module(home), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -69,16 +69,18 @@ def _rebuilt(cls: "type[PerfkitError]", args: "tuple[Any, ...]", facts: "dict[st
     return error
 
 
-def __getattr__(name: str) -> object:
-    try:
-        home = _PARTS[name]
-    except KeyError:
-        raise AttributeError(f"module 'perfkit.errors' has no attribute {name!r}") from None
-    from importlib import import_module
+if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
 
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        try:
+            home = _PARTS[name]
+        except KeyError:
+            raise AttributeError(f"module 'perfkit.errors' has no attribute {name!r}") from None
+        from importlib import import_module
+
+        value = getattr(import_module(home), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

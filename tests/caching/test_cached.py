@@ -730,6 +730,64 @@ def test_classes_of_a_special_kind(method):
     assert method(1) is not method(2)
 
 
+def test_discarding_says_whose_it_is():
+    one = Plain(2)
+    one.times(3)
+    for wrong in (lambda: one.times.cache_discard(3), Plain.times.cache_discard):
+        with pytest.raises(TypeError, match=r"takes the instance first: Plain\.times\.cache_discard"):
+            wrong()
+    with pytest.raises(TypeError, match=r"times\(\) missing 1 required positional argument: 'number'"):
+        Plain.times.cache_discard(one)
+    assert Plain.times.cache_discard(one, 3)
+
+
+def test_tags_of_methods():
+    class Shop:
+        @cached(tags=lambda self, article: [f"article:{article}"])
+        def price(self, article):
+            return [article]
+
+    one, two = Shop(), Shop()
+    first = one.price("bolt")
+    two.price("bolt"), two.price("nut")
+    assert Shop.price.cache_invalidate(tag="article:bolt") == 2
+    assert one.price("bolt") is not first
+
+
+def test_a_coroutine_is_not_kept():
+    async def later():
+        return 1
+
+    def forgets_to_await():
+        return later()
+
+    made = cached(forgets_to_await)
+    with pytest.raises(TypeError, match="awaited only once: make the function an async def"):
+        made()
+    cache = perfkit.FrequencyBoostLRU(10)
+    with pytest.raises(TypeError, match="aget_or_load"):
+        cache.get_or_load("a", later)
+    with pytest.raises(TypeError, match="loader must be a function"):
+        cache.get_or_load("a", 5)
+    assert len(cache) == 0
+
+
+def test_a_key_without_a_hash_is_said_to_be_the_keys_fault():
+    @cached(key=lambda numbers: [*numbers])
+    def made(numbers):
+        return sum(numbers)
+
+    with pytest.raises(TypeError, match=r"key= of .* returned a list, which has no hash"):
+        made((1, 2))
+
+
+@pytest.mark.parametrize("tags", [lambda key: None, lambda key: "one", lambda key: [1]])
+def test_tags_that_are_none_are_refused(tags):
+    made = cached(tags=tags)(lambda key: key)
+    with pytest.raises(TypeError, match="tags must be"):
+        made(1)
+
+
 def test_abstract_methods_stay_abstract():
     class Base(abc.ABC):
         @cached

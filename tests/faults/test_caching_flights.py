@@ -449,6 +449,25 @@ def test_a_value_written_meanwhile_is_not_replaced_by_the_older_one(slow, eventu
     assert cache["key"] == "written"
 
 
+@pytest.mark.parametrize("how", ["function", "get_or_load"])
+def test_what_is_invalidated_by_tag_while_it_is_loaded_is_not_kept(slow, eventually, how):
+    function = cached(tags=lambda key: [f"tag {key}"])(slow)
+    cache = function.cache if how == "function" else FrequencyBoostLRU(10)
+
+    def load():
+        return function("key") if how == "function" else cache.get_or_load("key", slow, tags=["tag key"])
+
+    def invalidate():
+        eventually(lambda: slow.calls)
+        cache.invalidate(tag="another")
+        cache.invalidate(tag="tag key")
+        slow.go_on.set()
+
+    first, _ = in_threads(load, invalidate)
+    assert len(cache) == 0
+    assert load() is not first
+
+
 def test_nothing_of_a_load_stays():
     class Value:
         pass

@@ -15,6 +15,7 @@ from perfkit._base import fork
 from perfkit._base.sizes import parse_size
 from perfkit.caching import limits
 from perfkit.caching.entry import EXPIRES, HITS, KEY, VALUE
+from perfkit.caching.invalidating import invalidate
 from perfkit.caching.loading import Load, Loads, arun, run
 from perfkit.caching.sizing import pair_size
 from perfkit.caching.store import Store, TooLarge
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, ItemsView, Iterable, Iterator, ValuesView
     from typing import Any, Literal, TypeVar
 
-    from perfkit.caching.entry import Entry
     from perfkit.caching.flight import Flight
     from perfkit.caching.limits import Ttl
     from perfkit.caching.stats import CacheStats
@@ -283,6 +283,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             entry[HITS] += 1
             value: V = entry[VALUE]
             return value
+        limits.check_callable(loader, "loader", "loader()")
         self._store.count_miss()
         loaded: V = run(self._loading(key, ttl, tags), loader)
         return loaded
@@ -296,6 +297,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             entry[HITS] += 1
             value: V = entry[VALUE]
             return value
+        limits.check_callable(loader, "loader", "loader(), to be awaited")
         self._store.count_miss()
         loaded: V = await arun(self._loading(key, ttl, tags), loader)
         return loaded
@@ -321,14 +323,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         strings; other keys never match. With both, entries to which either applies go. Cost: with ``tag`` that of the
         entries removed; with ``match`` that of looking at all keys.
         """
-        if tag is None and match is None:
-            raise TypeError("invalidate() needs tag= or match=; clear() removes everything")
-        found: list[Entry] = []
-        if tag is not None:
-            found += self._store.carriers(check_tags((tag,) if isinstance(tag, str) else tag))
-        if match is not None:
-            found += self._matching(match)
-        return self._store.remove(found)
+        return invalidate([self._store], tag, match)
 
     def shrink(self, *, fraction: float | None = None, to_bytes: int | str | None = None) -> int:
         """Evict what would be evicted next, until a fraction of the entries is gone or their size is at most so much.
@@ -430,20 +425,6 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             return pair_size(key, value)
         return _not_negative(self._sizeof(key), "sizeof") + _not_negative(self._sizeof(value), "sizeof")
 
-    def _matching(self, pattern: str) -> list[Entry]:
-        import fnmatch
-        import re
-
-        if not isinstance(pattern, str):
-            raise TypeError(f"match must be a pattern such as 'user:*', not {pattern!r}")
-        pattern_matches = re.compile(fnmatch.translate(pattern)).match
-
-        def is_meant(key: Any) -> bool:
-            return isinstance(key, str) and pattern_matches(key) is not None
-
-        self._store.abandon(is_meant)
-        return [entry for entry in self._store.entries() if is_meant(entry[KEY])]
-
     def _shrink_by(self, fraction: float) -> int:
         if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
             raise ValueError(f"fraction must be from 0 to 1, not {fraction!r}")
@@ -454,21 +435,20 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 class _CacheLoad(Load):
     """One caller's way to a value by `FrequencyBoostLRU.get_or_load`."""
 
-    __slots__ = ("_cache", "_tags", "_ttl")
+    __slots__ = ("_cache", "_ttl")
 
     def __init__(
         self, cache: FrequencyBoostLRU[Any, Any], key: Any, loads: Loads, ttl: float | None, tags: tuple[str, ...]
     ) -> None:
-        super().__init__(cache._store, key, loads)
+        super().__init__(cache._store, key, loads, tags)
         self._cache = cache
         self._ttl = ttl
-        self._tags = tags
 
     def put(self, value: Any, flight: Flight) -> None:
         """Put the value into the cache, unless it is too large."""
         ttl = self._cache._own_ttl(self.key, value) if self._ttl is _DEFAULT else self._ttl
         with contextlib.suppress(TooLarge):
-            self.store.put(self.key, value, ttl, self._tags, flight)
+            self.store.put(self.key, value, ttl, self.tags, flight)
 
 
 class TTLCache(FrequencyBoostLRU["K", "V"]):

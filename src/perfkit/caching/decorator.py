@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         def cache_parameters(self) -> dict[str, Any]: ...
         def cache_clear(self) -> None: ...
         def cache_discard(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
+        def cache_invalidate(self, *, tag: str | Iterable[str] | None = None, match: str | None = None) -> int: ...
         def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
 
     class Decorator(Protocol):
@@ -131,7 +132,7 @@ def cached(  # noqa: F811
         refresh_ahead: a fraction of the ttl, between 0 and 1: the first call after it gets the value there is and has
             it computed again in the background (a thread; a task for a coroutine function). A failure there is logged.
         stale_if_error: seconds after its ttl for which an expired value is returned while the function raises.
-        tags: strings, or ``tags(*args, **kwargs)`` that returns some, for ``f.cache.invalidate(tag=...)``.
+        tags: strings, or ``tags(*args, **kwargs)`` that returns some, for ``cache_invalidate``.
         on_evict: ``on_evict(key, value, cause)``, as for `FrequencyBoostLRU`.
         timer: the clock, a function that returns seconds.
 
@@ -139,6 +140,8 @@ def cached(  # noqa: F811
         ``cache_info()``: hits, misses, maxsize, currsize; for a method of all instances together;
         ``cache_clear()``: forget everything, for a method in all instances, and count from zero;
         ``cache_discard(*args, **kwargs)``: forget one call; False if it wasn't there. ``Cls.f.cache_discard(obj, 1)``;
+        ``cache_invalidate(tag=..., match=...)``: forget what carries a tag, as `FrequencyBoostLRU.invalidate`; for a
+        method in all instances;
         ``cache_key(*args, **kwargs)``: what tells this call from others;
         ``cache_parameters()``: what the cache was made with;
         ``cache``: the `FrequencyBoostLRU` (not for methods, which have many);
@@ -200,7 +203,7 @@ class _InClassBody:
         functools.update_wrapper(self, function)
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._made = cached_method(self.__wrapped__, self._options)  # for whoever took this object before
+        self._made = cached_method(self.__wrapped__, self._options, owner)  # for whoever took this object before
         setattr(owner, name, self._made)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:

@@ -35,10 +35,14 @@ class Flight:
     and in threads that a leader starts in its own context (``asyncio.to_thread`` does), too.
     """
 
-    __slots__ = ("_error", "_loop_thread", "_parent", "_value", "_waits_for", "_wakers", "is_over")
+    __slots__ = ("_error", "_loop_thread", "_parent", "_value", "_waits_for", "_wakers", "is_over", "tags")
 
-    def __init__(self, *, loop_thread: int | None = None) -> None:
-        """Begin; ``loop_thread`` is the thread whose event loop has to run for this to end."""
+    def __init__(self, tags: tuple[str, ...] = (), *, loop_thread: int | None = None) -> None:
+        """Begin; ``loop_thread`` is the thread whose event loop has to run for this to end.
+
+        ``tags`` are those that the value will have.
+        """
+        self.tags = tags
         self._parent = current.get()
         self._loop_thread = loop_thread
         self._waits_for: list[Flight] | None = None

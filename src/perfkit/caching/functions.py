@@ -8,12 +8,13 @@ from functools import partial
 
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 from perfkit.caching.cache import FrequencyBoostLRU
+from perfkit.caching.invalidating import invalidate
 from perfkit.caching.memo import Memo
 from perfkit.caching.template import Shape, compiled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from perfkit.caching.options import Options
@@ -73,7 +74,7 @@ class Wrapper:
     def _refuse(self, error: TypeError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise the TypeError that says which argument has no hash; or the one there was, if it has another cause."""
         if self._memo.options.key is not None:
-            raise error
+            self._refuse_key(error, self._memo.options.key(*args, **kwargs))
         for name, value in self._shape.bound(args, kwargs):
             try:
                 hash(value)
@@ -83,6 +84,16 @@ class Wrapper:
                     " no hash: pass something that has one (a tuple, a frozenset), or say what tells calls apart:"
                     f" @cached(key=lambda {self._shape.parameter_list()}: ...)"
                 ) from error
+        raise error
+
+    def _refuse_key(self, error: TypeError, key: object) -> None:
+        try:
+            hash(key)
+        except TypeError:
+            raise TypeError(
+                f"the key= of {self._memo.name}() returned a {type(key).__name__}, which has no hash: return something"
+                " that has one, such as a tuple"
+            ) from error
         raise error
 
 
@@ -106,7 +117,12 @@ def cached_function(function: Callable[..., Any], options: Options) -> Any:
         """Remove the entry of one call, given its arguments; False if there was none."""
         return store.discard(made.key_of(*args, **kwargs))
 
+    def cache_invalidate(*, tag: str | Iterable[str] | None = None, match: str | None = None) -> int:
+        """Remove the entries that carry a tag, or whose key matches a pattern; return their number."""
+        return invalidate([store], tag, match)
+
     wrapper = made.over(partial(memo.missed, store), find=store.data.get)
+    wrapper.cache_invalidate = cache_invalidate
     wrapper.cache = cache
     wrapper.cache_info, wrapper.cache_clear, wrapper.cache_discard = cache_info, cache_clear, cache_discard
     wrapper.cache_key, wrapper.cache_parameters = made.key_of, options.given

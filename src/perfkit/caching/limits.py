@@ -56,7 +56,8 @@ def check_seconds(seconds: object, name: str) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise TypeError(f"{name} must be a number of seconds, not {seconds!r} ({type(seconds).__name__})")
     if not seconds > 0:
-        raise ValueError(f"{name} must be more than 0 seconds, not {seconds!r}")
+        forever = "; None is for ever" if name == "ttl" else ""
+        raise ValueError(f"{name} must be more than 0 seconds, not {seconds!r}{forever}")
     return seconds
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from time import perf_counter
+from types import CoroutineType
 
 from perfkit._base.histogram import LatencyRecorder
 from perfkit.caching.entry import HITS, VALUE
@@ -53,11 +54,12 @@ class Loads:
 class Load:
     """One caller's way to a value that is missing. `land` ends it, whatever has happened, and may be called twice."""
 
-    __slots__ = ("_flight", "_loads", "_started", "_token", "key", "store", "value")
+    __slots__ = ("_flight", "_loads", "_started", "_token", "key", "store", "tags", "value")
 
-    def __init__(self, store: Store, key: Any, loads: Loads) -> None:
+    def __init__(self, store: Store, key: Any, loads: Loads, tags: tuple[str, ...]) -> None:
         self.store = store
         self.key = key
+        self.tags = tags
         self._loads = loads
         self._flight: Flight | None = None
         self._token: Token[Flight | None] | None = None
@@ -69,7 +71,7 @@ class Load:
         waited for: the caller makes the value then too.
         """
         while True:
-            flight = self._join(Flight())
+            flight = self._join(Flight(self.tags))
             if flight is None:
                 return False
             if flight is self._flight:
@@ -83,7 +85,7 @@ class Load:
     async def abegins(self) -> bool:
         """Do as `begins` does, in a task."""
         while True:
-            flight = self._join(Flight(loop_thread=threading.get_ident()))
+            flight = self._join(Flight(self.tags, loop_thread=threading.get_ident()))
             if flight is None:
                 return False
             if flight is self._flight:
@@ -96,7 +98,7 @@ class Load:
 
     def begins_alone(self) -> bool:
         """Tell whether the caller is to make the value again although there is one: nobody else is at it."""
-        self._flight = mine = Flight()
+        self._flight = mine = Flight(self.tags)
         with self.store.lock:
             if self.store.flights.setdefault(self.key, mine) is mine:
                 return self._enter()
@@ -106,6 +108,12 @@ class Load:
     def keep(self, value: Any) -> None:
         """Take the value that the caller has made: into the store, if it is to be kept, and to all who wait."""
         self._leave()
+        if type(value) is CoroutineType:
+            value.close()
+            raise TypeError(
+                "what was to be cached is a coroutine, which can be awaited only once: make the function an async def,"
+                " or use aget_or_load() for get_or_load()"
+            )
         self.value = value
         if self._flight is not None:
             self.put(value, self._flight)

@@ -67,7 +67,8 @@ class MemoLoad(Load):
     __slots__ = ("_args", "_kwargs", "_memo", "_stale")
 
     def __init__(self, memo: Memo, store: Store, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        super().__init__(store, key, memo.loads)
+        tags = memo.options.tags
+        super().__init__(store, key, memo.loads, check_tags(tags(*args, **kwargs)) if callable(tags) else tags or ())
         self._memo = memo
         self._args = args
         self._kwargs = kwargs
@@ -97,9 +98,8 @@ class MemoLoad(Load):
         ttl = None if options.ttl is None else self._memo.ttl(self.key, value)
         if ttl is not None and not ttl > 0:
             return
-        tags = options.tags(*self._args, **self._kwargs) if callable(options.tags) else options.tags
         try:
-            self.store.put(self.key, value, ttl, check_tags(tags) if tags else (), flight)
+            self.store.put(self.key, value, ttl, self.tags, flight)
         except TooLarge:
             return
 

@@ -8,6 +8,7 @@ from perfkit import registry
 from perfkit._base import fork
 from perfkit.caching.functions import CacheInfo, Wrapper, full_name
 from perfkit.caching.instances import Instances
+from perfkit.caching.invalidating import invalidate
 from perfkit.caching.limits import count_limit
 from perfkit.caching.memo import Memo
 from perfkit.caching.sizing import pair_size
@@ -15,7 +16,7 @@ from perfkit.caching.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from perfkit.caching.memo import MemoLoad
@@ -63,6 +64,10 @@ class MethodCaches:
         self._model.count_anew()
         self.instances.gone_hits = 0
 
+    def cache_invalidate(self, *, tag: str | Iterable[str] | None = None, match: str | None = None) -> int:
+        """Remove, in all instances, the entries that carry a tag or whose key matches; return their number."""
+        return invalidate(self.instances.stores(), tag, match)
+
     def stats(self) -> CacheStats:
         """Return the figures of all instances together; maxsize and max_bytes are each one's."""
         return self._total()
@@ -88,20 +93,34 @@ class MethodCaches:
         self.instances.renew()
 
 
-def cached_method(function: Callable[..., Any], options: Options) -> Any:
-    """Return ``function``, whose first argument is an instance or a class, with a cache for each of those."""
+def cached_method(function: Callable[..., Any], options: Options, owner: type | None = None) -> Any:
+    """Return ``function``, whose first argument is an instance or a class, with a cache for each of those.
+
+    ``owner`` is the class it is a method of, if that is known.
+    """
     memo = Memo(function, options, full_name(function))
     methods = MethodCaches(memo)
     made = Wrapper(memo, attribute=methods.instances.attribute)
 
     def cache_discard(*args: Any, **kwargs: Any) -> bool:
         """Remove the entry of one call, given its arguments, the instance first; False if there was none."""
+        if owner is not None and not (args and _is_one_of(args[0], owner)):
+            name = function.__qualname__
+            raise TypeError(f"{name}.cache_discard() takes the instance first: {name}.cache_discard(obj, ...)")
         key = made.key_of(*args, **kwargs)
         held = methods.instances.existing(args[0])
         return held is not None and held.store.discard(key)
 
     wrapper = made.over(methods.missed)
+    wrapper.cache_invalidate = methods.cache_invalidate
     wrapper.cache_info, wrapper.cache_clear = methods.cache_info, methods.cache_clear
     wrapper.cache_discard, wrapper.cache_key, wrapper.cache_parameters = cache_discard, made.key_of, options.given
     wrapper.__dict__.setdefault("_perfkit_methods", methods)  # the registry holds it weakly
     return wrapper
+
+
+def _is_one_of(thing: object, owner: type) -> bool:
+    """Tell whether a thing is an instance of a class, or of one that was made of it (a dataclass with slots)."""
+    return any(
+        (cls.__module__, cls.__qualname__) == (owner.__module__, owner.__qualname__) for cls in type(thing).__mro__
+    )

@@ -297,10 +297,10 @@ class Store:
         """Return an entry's tags."""
         return () if self._tags is None else self._tags.of(entry)
 
-    def abandon(self, concerns: Callable[[Any], bool]) -> None:
-        """Have the loads of some keys, which are on the way, kept by nobody."""
+    def abandon(self, concerns: Callable[[Any, Flight], bool]) -> None:
+        """Have some loads that are on the way kept by nobody."""
         with self.lock:
-            for key in [key for key in self.flights if concerns(key)]:
+            for key in [key for key, flight in self.flights.items() if concerns(key, flight)]:
                 del self.flights[key]
 
     def renew(self) -> None:
@@ -505,8 +505,11 @@ class Store:
     def _checked_size(self, key: Any, value: Any) -> float:
         size = 1 if self._weigh is None else self._weigh(key, value)
         if not size <= self.max_size or not self.max_count:
-            raise TooLarge("value too large")
+            raise TooLarge(f"value too large: {key!r} has a size of {size:,}, and the most is {self._most():,}")
         return size
+
+    def _most(self) -> float:
+        return self.max_size if self.max_count else 0
 
     def _end_of(self, ttl: float) -> float:
         if self.timeless:

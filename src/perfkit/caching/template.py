@@ -203,6 +203,7 @@ def compiled(shape: Shape, source: str, **names: Any) -> Any:
     function = namespace[f"{shape.prefix}outer"](**known)
     name = _name(shape.function)
     function.__code__ = function.__code__.replace(co_name=name.rpartition(".")[2], co_qualname=name)
+    function.__name__, function.__qualname__ = name.rpartition(".")[2], name
     return function
 
 

@@ -13,16 +13,18 @@ _HOMES = {"AsyncStateFile": "aio", "StateFile": "file", "StateFileStats": "stats
 __all__ = ["AsyncStateFile", "StateFile", "StateFileStats", "read_json"]
 
 
-def __getattr__(name: str) -> object:
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module 'perfkit.statefile' has no attribute {name!r}") from None
-    from importlib import import_module
+if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
 
-    value = getattr(import_module(f"perfkit.statefile.{home}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        try:
+            home = _HOMES[name]
+        except KeyError:
+            raise AttributeError(f"module 'perfkit.statefile' has no attribute {name!r}") from None
+        from importlib import import_module
+
+        value = getattr(import_module(f"perfkit.statefile.{home}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -115,7 +115,7 @@ class AsyncStateFile:
     async def view(self) -> Any:
         """Return the document, frozen and shared; see `StateFile.view`.
 
-        Cost: a thread hop, about 50 µs, and one ``stat``.
+        Cost: a thread hop and one ``stat``.
         """
         return await self._read(self._store.view)
 

@@ -129,8 +129,8 @@ class StateFile:
         views.
 
         Raises FileNotFoundError (missing, and no default), StateFileCorrupt, OSError.
-        Cost: one ``stat``, about 2 µs, if nothing changed. The first view after a change reads, decodes and freezes,
-        about twice the time of ``json.load``.
+        Cost: one ``stat`` if nothing has changed and the last change is some milliseconds old. The first view after a
+        change reads, decodes and freezes, which takes somewhat longer than ``json.load``.
         """
         try:
             return self._store.view()
@@ -141,7 +141,7 @@ class StateFile:
     def load(self) -> Any:
         """Return a fresh document, the caller's to change; nothing that is done to it reaches the file.
 
-        Raises as `view`. Cost: one ``stat`` and a decoding, a third of the time of ``json.load``.
+        Raises as `view`. Cost: one ``stat`` and a decoding, about half the time of ``json.load``.
         """
         try:
             return self._store.load()
@@ -155,7 +155,7 @@ class StateFile:
         The version is a str that is equal if and only if the file's bytes are, on any machine and at any time (a digest
         of them); ``"absent"`` for a file that is missing. Hand it to ``save(document, base=version)``.
 
-        Raises as `view`. Cost: as `load`, and 1 ms per MB the first time for the digest.
+        Raises as `view`. Cost: as `load`, and the first time a digest of the bytes.
         """
         try:
             return self._store.snapshot()

@@ -213,7 +213,7 @@ class Store:
         name = next(name for name in names if not os.path.lexists(name))
         os.rename(hold.target, name)
         self.recovered += 1
-        logger.error("%s Moved aside to %s; starting from the default.", error, name)
+        logger.error("%s is not JSON (%s). Moved aside to %s; starting from the default.", hold.target, error.msg, name)
 
 
 def _temp_for(target: str) -> str:
