@@ -32,7 +32,12 @@ class Workers:
                 return
             self._workers += 1
             number = self._workers
-        threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True).start()
+        try:
+            threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True).start()
+        except RuntimeError:  # no more threads are to be had, or the interpreter is ending
+            with self._wanted:
+                self._workers -= 1
+            raise
 
     def _work(self) -> None:
         while True:
@@ -47,7 +52,7 @@ class Workers:
 
     def _after_fork_in_child(self) -> None:
         """Threads don't survive a fork, and what they were to do belongs to the parent."""
-        self._wanted = threading.Condition(threading.Lock())
+        self._wanted = threading.Condition()  # re-entrant: a finaliser may submit
         self._jobs: deque[Callable[[], object]] = deque()
         self._workers = 0
         self._idle = 0

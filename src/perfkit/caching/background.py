@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from contextvars import copy_context
 
 from perfkit._base.workers import Workers
@@ -23,7 +24,8 @@ _tasks: set[asyncio.Task[Any]] = set()  # a loop holds its tasks weakly
 def in_thread(work: Callable[[], object]) -> None:
     """Have ``work()`` called in another thread, with the caller's context variables. It must not raise."""
     context = _context()
-    _workers.submit(lambda: context.run(work))
+    with contextlib.suppress(RuntimeError):  # no thread to be had, as at the interpreter's end: it isn't done now
+        _workers.submit(lambda: context.run(work))
 
 
 def in_task(work: Callable[[], Coroutine[Any, Any, object]]) -> None:

@@ -126,7 +126,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         """Make the store, and what a fork and the registry need; for a new cache and for a copy."""
         limits.check_callable(self._sizeof, "sizeof", "sizeof(key_or_value)")
         limits.check_callable(self._on_evict, "on_evict", "on_evict(key, value, cause)")
-        limits.check_callable(self._timer, "timer", "timer()")
+        limits.check_timer(self._timer)
         own_units = self.getsizeof is not FrequencyBoostLRU.getsizeof
         if own_units and self._max_bytes is not None:
             raise ValueError("getsizeof and max_bytes can't both be the measure: give sizeof= for max_bytes=")

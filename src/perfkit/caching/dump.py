@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from datetime import datetime, timezone
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import msgpack
@@ -30,7 +31,9 @@ _MAGIC = b"perfkit cache 1\n"
 _DIGEST_BYTES = 16
 
 _TUPLE, _SET, _FROZENSET, _DATETIME = range(1, 5)
+_CODES = range(1, 5)
 _FORMS: dict[object, int] = {tuple: _TUPLE, set: _SET, frozenset: _FROZENSET}
+_DEEPEST = 64  # tuples and sets in one another; each takes a call of ours when read, and C's stack has an end
 _ALLOWED = (
     "None, bool, int (of 64 bits), float, str, bytes, and list, dict, tuple, set, frozenset of those, and datetime"
 )
@@ -68,7 +71,14 @@ def read(path: str) -> list[Record]:
             " fills itself",
             path=path,
         )
-    unpacker = msgpack.Unpacker(None, ext_hook=_unpacked, strict_map_key=False, max_buffer_size=0)
+    try:
+        return _decoded(body)
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException, RecursionError) as error:
+        raise CacheDumpCorrupt(f"{path} can't be read as a dump of a cache: {error}", path=path) from error
+
+
+def _decoded(body: bytes) -> list[Record]:
+    unpacker = msgpack.Unpacker(None, ext_hook=partial(_unpacked, 1), strict_map_key=False, max_buffer_size=0)
     unpacker.feed(body)
     elapsed = max(0.0, time.time() - unpacker.unpack()["dumped"])  # a clock set back makes nothing older
     records = (_aged(record, elapsed) for record in unpacker)
@@ -92,15 +102,17 @@ def _packed(path: str, record: Record) -> bytes:
         ) from error
 
 
-def _pack(thing: Any) -> bytes:
-    packed: bytes = msgpack.packb(thing, default=_form, strict_types=True)
+def _pack(thing: Any, depth: int = 0) -> bytes:
+    packed: bytes = msgpack.packb(thing, default=partial(_form, depth + 1), strict_types=True)
     return packed
 
 
-def _form(thing: Any) -> msgpack.ExtType:
+def _form(depth: int, thing: Any) -> msgpack.ExtType:
     """Return the form of what MessagePack has none for; exact types alone, or something else would come back."""
+    if depth > _DEEPEST:
+        raise ValueError(f"more than {_DEEPEST} tuples or sets are in one another")
     if type(thing) in _FORMS:
-        return msgpack.ExtType(_FORMS[type(thing)], _pack(list(thing)))
+        return msgpack.ExtType(_FORMS[type(thing)], _pack(list(thing), depth))
     if type(thing) is datetime and _zone(thing) is not None:
         return msgpack.ExtType(_DATETIME, _pack([thing.isoformat(), thing.fold, _zone(thing)]))
     raise TypeError(f"{type(thing).__module__}.{type(thing).__qualname__} has no form in it")
@@ -114,8 +126,10 @@ def _zone(moment: datetime) -> str | None:
     return zone.key if type(zone) is ZoneInfo else None
 
 
-def _unpacked(code: int, data: bytes) -> Any:
-    parts = msgpack.unpackb(data, ext_hook=_unpacked, strict_map_key=False)
+def _unpacked(depth: int, code: int, data: bytes) -> Any:
+    if depth > _DEEPEST or code not in _CODES:
+        raise ValueError("no form of ours")
+    parts = msgpack.unpackb(data, ext_hook=partial(_unpacked, depth + 1), strict_map_key=False)
     if code == _DATETIME:
         text, fold, zone = parts
         moment = datetime.fromisoformat(text).replace(fold=fold)

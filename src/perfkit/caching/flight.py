@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Abandoned", "Flight", "current"]
 
 # One lock for all flights: the graph of who waits for whom spans caches. It is taken only where somebody waits.
-_graph = threading.Lock()
+_graph = threading.RLock()  # re-entrant: the collector may close a coroutine that waits, anywhere
 
 
 class Abandoned(Exception):
@@ -168,7 +168,7 @@ def _settle(over: asyncio.Future[None]) -> None:
 
 def _renew() -> None:
     global _graph  # noqa: PLW0603 (a fork may have copied it while another thread held it)
-    _graph = threading.Lock()
+    _graph = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

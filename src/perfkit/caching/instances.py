@@ -13,6 +13,7 @@ import weakref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from perfkit.caching.store import Store
@@ -27,8 +28,8 @@ class Held:
 
     __slots__ = ("__weakref__", "_of", "find", "owner", "store")
 
-    def __init__(self, of: Instances, owner: int, store: Store) -> None:
-        self.owner = owner
+    def __init__(self, of: Instances, owner: Callable[[], object], store: Store) -> None:
+        self.owner = owner  # a weak reference: an identity may be used again while a copy of the instance lives on
         self.store = store
         self.find = store.data.get
         self._of = of
@@ -58,12 +59,16 @@ class Instances:
         self._by_identity: dict[int, tuple[object, Held]] = {}
         self._mutex = threading.RLock()  # re-entrant: a collector may run `fold` anywhere
 
+    def prepare(self, owner: type) -> None:
+        """Have the attribute found on the class, or an instance's ``__getattr__`` would be asked for it."""
+        type.__setattr__(owner, self.attribute, None)
+
     def store_of(self, instance: object) -> Store:
         """Return an instance's store, made now if it has none."""
         with self._mutex:
             held = self.existing(instance)
             if held is None:
-                held = Held(self, id(instance), self._model.another())
+                held = Held(self, _reference(instance), self._model.another())
                 self._held[id(held)] = weakref.ref(held)
                 self._keep(instance, held)
             return held.store
@@ -71,7 +76,7 @@ class Instances:
     def existing(self, instance: object) -> Held | None:
         """Return what an instance has for a store, if anything."""
         held = getattr(instance, "__dict__", {}).get(self.attribute)
-        if held is not None and held.owner == id(instance):
+        if held is not None and held.owner() is instance:
             found: Held = held
             return found
         known = self._by_identity.get(id(instance))
@@ -98,7 +103,7 @@ class Instances:
             store.renew()
 
     def _keep(self, instance: object, held: Held) -> None:
-        if hasattr(instance, "__dict__"):
+        if hasattr(instance, "__dict__") and held.owner() is instance:
             try:  # past a __setattr__ that refuses, as frozen classes have
                 (type if isinstance(instance, type) else object).__setattr__(instance, self.attribute, held)
             except (AttributeError, TypeError):  # a built-in class
@@ -113,6 +118,17 @@ class Instances:
             _finalised.setdefault(key, []).append(self._by_identity)
             _watch_by_finaliser(type(instance))
         self._by_identity[key] = watch, held
+
+
+def _reference(instance: object) -> Callable[[], object]:
+    try:
+        return weakref.ref(instance)
+    except TypeError:
+        return _nobody
+
+
+def _nobody() -> None:
+    return None
 
 
 # Identity of an instance that can't be weakly referenced -> the dictionaries it has to be taken out of.

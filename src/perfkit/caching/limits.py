@@ -81,3 +81,9 @@ def check_callable(function: object, name: str, call: str) -> None:
     """Raise TypeError unless ``function`` is None or can be called; ``call`` shows how it would be."""
     if function is not None and not callable(function):
         raise TypeError(f"{name} must be a function, called as {call}, not {function!r}")
+
+
+def check_timer(timer: object) -> None:
+    """Raise TypeError unless ``timer`` can be called."""
+    if not callable(timer):
+        raise TypeError(f"timer must be a function that returns seconds, such as time.monotonic, not {timer!r}")

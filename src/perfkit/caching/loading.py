@@ -142,26 +142,32 @@ class Load:
         flight = self._flight
         if flight is None:
             return
-        if self.store.flights:
-            with self.store.lock:
-                if self.store.flights.get(self.key) is flight:
-                    del self.store.flights[self.key]
-        flight.abandon()
+        try:
+            if self.store.flights:
+                with self.store.lock:
+                    if self.store.flights.get(self.key) is flight:
+                        del self.store.flights[self.key]
+        finally:
+            flight.abandon()
+        self._flight = None  # or a failure's frames would keep themselves alive
 
     def _join(self, mine: Flight) -> Flight | None:
         """Return the flight to wait for, ours if there was none; None if the value has come meanwhile."""
         self._flight = mine
         with self.store.lock:
+            # first, for it may run the key's own code, which must not find us under way
+            entry: Entry | None = self.store.fresh(self.key)
+            if entry is not None:
+                self._flight = None
+                entry[HITS] += 1
+                self.value = entry[VALUE]
+                return None
             flight: Flight = self.store.flights.setdefault(self.key, mine)
+            if flight.is_over:  # one that could not be taken away
+                self.store.flights[self.key] = flight = mine
             if flight is not mine:
                 self._flight = None
-                return flight
-            entry: Entry | None = self.store.fresh(self.key)
-            if entry is None:
-                return flight
-            entry[HITS] += 1
-            self.value = entry[VALUE]
-            return None
+            return flight
 
     def _enter(self) -> bool:
         self._token, self._started = current.set(self._flight or current.get()), perf_counter()

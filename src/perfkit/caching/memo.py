@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from random import random
+from types import FunctionType
 
 from perfkit.caching import background
 from perfkit.caching.entry import EXPIRES, HITS, SOFT, VALUE
@@ -142,7 +143,7 @@ class MemoLoad(Load):
         try:
             if self.begins_alone():
                 self.keep(self._memo.function(*self._args, **self._kwargs))
-        except Exception as error:  # noqa: BLE001 (nobody waits for it; the old value serves on)
+        except BaseException as error:  # noqa: BLE001 (nobody waits for it; the old value serves on)
             super().bridges(error)
             _logger().exception(_REFRESH_FAILED, self._memo.name, self.key)
         finally:
@@ -174,17 +175,28 @@ def _raise_kept(failures: Store, key: Any) -> None:
     """Raise what was raised lately for this key."""
     kept = failures.find(key)
     if kept is not None:
-        error: Exception = kept[VALUE]
-        raise error.with_traceback(None)  # or it would grow with each caller
+        raise _without_frames(kept[VALUE])  # another each time, or it would keep its callers' frames
 
 
 def _without_frames(error: Exception) -> Exception:
     """Return a copy, which doesn't keep alive what the frames it passed through refer to; itself if there is none."""
     try:
-        twin = copy.copy(error)
-    except Exception:  # noqa: BLE001 (an __init__ of its own; it is kept as it is, for as long as it is kept)
+        twin = _twin(error)
+    except Exception:  # noqa: BLE001 (a class with ways of its own; it is kept as it is, for as long as it is kept)
         return error
-    return twin if type(twin) is type(error) else error
+    twin.__cause__, twin.__suppress_context__ = error.__cause__, error.__suppress_context__
+    return twin
+
+
+def _twin(error: Exception) -> Exception:
+    """Return a copy; where the class has an ``__init__`` of its own, without calling that again."""
+    cls = type(error)
+    if not isinstance(cls.__init__, FunctionType):
+        return copy.copy(error)
+    twin = cls.__new__(cls, *error.args)
+    twin.args = error.args
+    twin.__dict__.update(error.__dict__)
+    return twin
 
 
 def _logger() -> Any:

@@ -101,6 +101,8 @@ def cached_method(function: Callable[..., Any], options: Options, owner: type | 
     memo = Memo(function, options, full_name(function))
     methods = MethodCaches(memo)
     made = Wrapper(memo, attribute=methods.instances.attribute)
+    if owner is not None:
+        methods.instances.prepare(owner)
 
     def cache_discard(*args: Any, **kwargs: Any) -> bool:
         """Remove the entry of one call, given its arguments, the instance first; False if there was none."""

@@ -57,7 +57,7 @@ class Options:
         limits.check_callable(key, "key", "key(*args, **kwargs)")
         limits.check_callable(cache_if, "cache_if", "cache_if(value)")
         limits.check_callable(on_evict, "on_evict", "on_evict(key, value, cause)")
-        limits.check_callable(timer, "timer", "timer()")
+        limits.check_timer(timer)
         self.maxsize = limits.check_maxsize(maxsize)
         self.max_bytes = limits.parse_bytes(max_bytes)
         self.ttl = limits.check_ttl(ttl)

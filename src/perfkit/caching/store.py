@@ -9,6 +9,7 @@ two operations policy, dictionary and sums agree.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 
@@ -362,12 +363,20 @@ class Store:
     def _removed(self, entries: Iterable[Entry], cause: str, gone: list[Evicted]) -> None:
         for entry in entries:
             if entry[BORN] != DEAD:
+                self._drop_flight(entry[KEY])
                 self._remove(entry, cause, gone)
+
+    def _drop_flight(self, key: Any) -> None:
+        """Have what is being loaded for a key kept by nobody."""
+        if self.flights:
+            with contextlib.suppress(Exception):  # the key's own fault
+                self.flights.pop(key, None)
 
     def _taken_next(self, gone: list[Evicted]) -> Entry | None:
         gone += self._expired()
         entry = self._policy.evict()
         if entry is not None:
+            self._drop_flight(entry[KEY])
             entry[BORN] = DEAD
             self._forget(entry, "deleted", gone)
         return entry

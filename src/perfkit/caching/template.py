@@ -38,7 +38,7 @@ _METHOD_HIT = """\
     {p}key = {key}
     try:
         {p}held = {first}.{p}attribute
-        {p}entry = {p}held.find({p}key) if {p}held.owner == {p}id({first}) else None
+        {p}entry = {p}held.find({p}key) if {p}held.owner() is {first} else None
     except AttributeError:
         {p}entry = None
     except TypeError as {p}error:
