@@ -219,34 +219,86 @@ def test_cancelled_at_every_turn():
     assert not fetch.cache._store.flights
 
 
-def test_a_loop_closed_in_the_middle_of_a_load(eventually):
-    started = threading.Event()
+class Elsewhere:
+    """An event loop in a thread of its own, with a call of ``function`` under way; stopped without ending it."""
+
+    def __init__(self, function):
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(lambda loop, context: None)
+        self.started, self._stop = threading.Event(), asyncio.Event()
+        self.task = None
+        self._function = function
+        self._thread = threading.Thread(target=self.loop.run_until_complete, args=[self._main()])
+        self._thread.start()
+        assert self.started.wait(PATIENCE)
+
+    async def _main(self):
+        self.task = asyncio.create_task(self._function())
+        await asyncio.sleep(0)
+        self.started.set()
+        await self._stop.wait()
+
+    def stop(self):
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(PATIENCE)
+
+    def close(self):
+        self.stop()
+        self.loop.close()
+        self.task = None
+        gc.collect()
+
+
+def hangs_once():
+    """Return a cached coroutine function whose first call doesn't end while its loop stands."""
+    calls = []
 
     @cached
     async def fetch():
-        started.set()
-        await asyncio.sleep(PATIENCE if not done else 0)
+        calls.append(True)
+        await asyncio.sleep(PATIENCE if len(calls) == 1 else 0)
         return "fetched"
 
-    done = []
-    loop = asyncio.new_event_loop()
-    loop.set_exception_handler(lambda loop, context: None)
-    task = loop.create_task(fetch())
-    loop.run_until_complete(asyncio.sleep(0))
-    assert started.is_set()
+    return fetch
 
-    def wait_in_another_loop():
-        return run(fetch())
 
-    def close():
-        nonlocal task
+@pytest.mark.parametrize("end", ["close", "stop"])
+def test_a_loop_that_ends_in_the_middle_of_a_load(eventually, end):
+    fetch = hangs_once()
+    other = Elsewhere(fetch)
+
+    def end_it():
         eventually(lambda: waiting_for(fetch, 1))
-        done.append(True)
-        loop.close()
-        del task
-        gc.collect()
+        getattr(other, end)()
 
-    assert in_threads(wait_in_another_loop, close) == ["fetched", None]
+    assert in_threads(lambda: run(fetch()), end_it) == ["fetched", None]
+    other.close()
+
+
+def test_a_thread_that_waits_for_a_loop_that_is_stopped(eventually):
+    cache, other = FrequencyBoostLRU(8), None
+
+    async def load():
+        await asyncio.sleep(PATIENCE)
+
+    other = Elsewhere(lambda: cache.aget_or_load("a", load))
+
+    def stop():
+        eventually(lambda: any(flight._wakers for flight in list(cache._store.flights.values())))
+        other.stop()
+
+    assert in_threads(lambda: cache.get_or_load("a", lambda: "loaded"), stop) == ["loaded", None]
+    other.close()
+
+
+def test_who_comes_when_the_loop_stands_already_does_not_wait_for_it():
+    fetch = hangs_once()
+    other = Elsewhere(fetch)
+    other.stop()
+    assert in_threads(lambda: run(fetch())) == ["fetched"]
+    other.close()
+    assert not fetch.cache._store.flights
 
 
 def test_an_interrupted_leader_hands_on(slow, eventually):

@@ -24,7 +24,10 @@ class Workers:
         fork.after_in_child(self)
 
     def submit(self, job: Callable[[], object]) -> None:
-        """Have ``job()`` called by a worker. It must not raise."""
+        """Have ``job()`` called by a worker. It must not raise.
+
+        Raises RuntimeError if there is no worker and no thread to be had for one; then it isn't called.
+        """
         with self._wanted:
             self._jobs.append(job)
             if self._idle >= len(self._jobs) or self._workers >= self.max_workers:
@@ -37,6 +40,9 @@ class Workers:
         except RuntimeError:  # no more threads are to be had, or the interpreter is ending
             with self._wanted:
                 self._workers -= 1
+                if self._workers:  # one of those comes to it
+                    return
+                self._jobs.remove(job)
             raise
 
     def _work(self) -> None:

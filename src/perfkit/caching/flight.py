@@ -24,6 +24,9 @@ __all__ = ["Abandoned", "Flight", "current"]
 _graph = threading.RLock()  # re-entrant: the collector may close a coroutine that waits, anywhere
 
 
+_LOOK_EVERY = 1.0  # seconds, for whoever waits for another thread's event loop, which may be stopped for good
+
+
 class Abandoned(Exception):
     """A flight's leader was cancelled or interrupted: whoever waits tries again."""
 
@@ -35,16 +38,17 @@ class Flight:
     and in threads that a leader starts in its own context (``asyncio.to_thread`` does), too.
     """
 
-    __slots__ = ("_error", "_loop_thread", "_parent", "_value", "_waits_for", "_wakers", "is_over", "tags")
+    __slots__ = ("_error", "_loop", "_loop_thread", "_parent", "_value", "_waits_for", "_wakers", "is_over", "tags")
 
-    def __init__(self, tags: tuple[str, ...] = (), *, loop_thread: int | None = None) -> None:
-        """Begin; ``loop_thread`` is the thread whose event loop has to run for this to end.
+    def __init__(self, tags: tuple[str, ...] = (), *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Begin; ``loop`` is the event loop, running in this thread, that has to run on for this to end.
 
         ``tags`` are those that the value will have.
         """
         self.tags = tags
         self._parent = current.get()
-        self._loop_thread = loop_thread
+        self._loop = loop
+        self._loop_thread = threading.get_ident()
         self._waits_for: list[Flight] | None = None
         self._wakers: list[Callable[[], object]] | None = None
         self.is_over = False
@@ -75,11 +79,16 @@ class Flight:
         mine = list(_lineage(current.get()))
         with _graph:
             for flight in _reachable(self):
-                if flight in mine or (blocks_thread is not None and flight._loop_thread == blocks_thread):
+                if flight in mine or flight._stands(blocks_thread):
                     return True
             for flight in mine:
                 flight._waits_for = [*(flight._waits_for or ()), self]
         return False
+
+    def _stands(self, blocked_thread: int | None) -> bool:
+        """Tell whether its loop doesn't run, or would not while a thread is blocked."""
+        loop = self._loop
+        return loop is not None and (self._loop_thread == blocked_thread or not loop.is_running())
 
     def wait(self) -> Any:
         """Return what comes of it, once it is over; blocks the thread."""
@@ -87,7 +96,8 @@ class Flight:
         gate.acquire()
         try:
             if self._wake(gate.release):
-                gate.acquire()
+                while not gate.acquire(timeout=-1 if self._loop is None else _LOOK_EVERY):
+                    self._give_up_if_it_stands()
         finally:
             self._waited()
         return self._outcome()
@@ -100,10 +110,17 @@ class Flight:
         over = loop.create_future()
         try:
             if self._wake(lambda: _call_in(loop, over)):
+                while self._loop not in (None, loop) and not over.done():
+                    await asyncio.wait((over,), timeout=_LOOK_EVERY)
+                    self._give_up_if_it_stands()
                 await over
         finally:
             self._waited()
         return self._outcome()
+
+    def _give_up_if_it_stands(self) -> None:
+        if not self.is_over and self._stands(None):
+            raise Abandoned
 
     def _wake(self, waker: Callable[[], object]) -> bool:
         """Have ``waker`` called at the end; False if that has been."""

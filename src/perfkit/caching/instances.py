@@ -7,6 +7,7 @@ they are gone. By identity in either case, because an instance may be unhashable
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import weakref
@@ -70,7 +71,8 @@ class Instances:
             if held is None:
                 held = Held(self, _reference(instance), self._model.another())
                 self._held[id(held)] = weakref.ref(held)
-                self._keep(instance, held)
+                with contextlib.suppress(TypeError):  # an int, say: nothing tells when it is gone, so nothing is kept
+                    self._keep(instance, held)
             return held.store
 
     def existing(self, instance: object) -> Held | None:
@@ -115,8 +117,8 @@ class Instances:
             watch: object = weakref.ref(instance, lambda _: self._by_identity.pop(key, None))
         except TypeError:  # __slots__ without __weakref__
             watch = None
-            _finalised.setdefault(key, []).append(self._by_identity)
             _watch_by_finaliser(type(instance))
+            _finalised.setdefault(key, []).append(self._by_identity)
         self._by_identity[key] = watch, held
 
 

@@ -31,6 +31,7 @@ from perfkit.caching.flight import Abandoned, Flight, current
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
     from contextvars import Token
     from typing import Any
@@ -84,8 +85,9 @@ class Load:
 
     async def abegins(self) -> bool:
         """Do as `begins` does, in a task."""
+        loop = _running_loop()
         while True:
-            flight = self._join(Flight(self.tags, loop_thread=threading.get_ident()))
+            flight = self._join(Flight(self.tags, loop=loop))
             if flight is None:
                 return False
             if flight is self._flight:
@@ -178,6 +180,12 @@ class Load:
         self._loads.times.record(perf_counter() - self._started)
         with contextlib.suppress(ValueError):  # a coroutine that is closed by the collector ends in another's context
             current.reset(token)  # type: ignore[arg-type]  # there is one: see those who call this
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    import asyncio
+
+    return asyncio._get_running_loop()  # None under another framework's
 
 
 def run(load: Load, function: Callable[[], Any]) -> Any:

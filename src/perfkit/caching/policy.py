@@ -224,6 +224,9 @@ class Lift:
         """Turn main until its oldest entry is one without hits."""
         main, now = self.main, self.clock
         while hits := main[0][HITS]:
+            if main[0][BORN] == DEAD:  # a reader that had it before it was buried counted a hit
+                main[0][HITS] = 0
+                return
             entry = main.popleft()
             kept = min(hits, _MOST_HITS)
             self._gain += min((now - entry[BORN]) / self.capacity, kept)
@@ -237,12 +240,12 @@ class Lift:
         main, now = self.main, self.clock
         entry, victim = self.small.popleft(), None
         hits = entry[HITS]
+        if entry[BORN] == DEAD:
+            self._dead -= 1
+            return None
         if hits >= _PROVING_HITS:
             self.retired += hits
             entry[HITS] = 0
-        elif entry[BORN] == DEAD:
-            self._dead -= 1
-            return None
         else:
             if main and main[0][HITS]:
                 self._confirm()

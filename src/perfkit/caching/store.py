@@ -136,19 +136,18 @@ class Store:
                 gone = self._expired() if self._is_timed else []
                 entry = self.data.get(key)
                 if entry is None:
-                    entry = [value, 0, key, 0, expires, size]
-                    if soft:
-                        entry += soft
                     if self._weigh is not None:
                         self._make_room(size, gone)
-                    self.data[key] = entry
+                    new = [value, 0, key, 0, expires, size, *soft]
+                    entry = self.data.setdefault(key, new)
+                else:
+                    new = None
+                if entry is new:
                     if self._weigh is not None:
                         self.size += size
                     victim = self._policy.admit(entry, hashed)
                     if victim is not None:
-                        self._let_go(victim)
-                        if self.on_evict is not None:
-                            gone.append((victim[KEY], victim[VALUE], "size"))
+                        self._let_go(victim, gone)
                     if ttl is not None:
                         self._is_timed = True
                         self._deadlines.add(entry)
@@ -450,25 +449,27 @@ class Store:
             victim = other
         if victim is None:
             return False
-        self._let_go(victim)
-        gone.append((victim[KEY], victim[VALUE], "size"))
+        self._let_go(victim, gone)
         return True
 
-    def _let_go(self, victim: Entry) -> None:
+    def _let_go(self, victim: Entry, gone: list[Evicted]) -> None:
         """Take what the policy has evicted out of the cache, and leave a ghost of it."""
         key = victim[KEY]
+        gone.append((key, victim[VALUE], "size"))
+        born, victim[BORN] = victim[BORN], DEAD
         try:
-            self._policy.ghosts.add(hash(key), victim[BORN])
+            self._policy.ghosts.add(hash(key), born)
             is_out = self.data.pop(key) is victim
         except Exception:  # noqa: BLE001 (the key's own fault; what can't be hashed any more has no ghost)
             is_out = False
-        victim[BORN] = DEAD
         self.evicted += 1
         if not is_out or self._is_timed or self._weigh is not None or self._tags is not None:
-            self._settle(victim, is_out)
+            self._settle(victim, gone, is_out=is_out)
 
     def _remove(self, entry: Entry, cause: str, gone: list[Evicted]) -> None:
         """Take an entry out of the cache, and out of the policy."""
+        if entry[BORN] == DEAD:  # the key's own code asks, while it is done
+            return
         self._policy.bury(entry)
         self._forget(entry, cause, gone)
 
@@ -477,14 +478,14 @@ class Store:
             is_out = self.data.pop(entry[KEY]) is entry
         except Exception:  # noqa: BLE001 (the key's own fault)
             is_out = False
-        self._settle(entry, is_out)
-        self.evictions[cause] += 1
         gone.append((entry[KEY], entry[VALUE], cause))
+        self.evictions[cause] += 1
+        self._settle(entry, gone, is_out=is_out)
 
-    def _settle(self, entry: Entry, is_out: bool) -> None:
+    def _settle(self, entry: Entry, gone: list[Evicted], *, is_out: bool) -> None:
         """Take an entry that has left out of the sums, and out of the dictionary if asking its key has not done it."""
         if not is_out:
-            self._unlink(entry)
+            self._unlink(entry, gone)
         if entry[EXPIRES] != self.never:
             self._deadlines.forget()
         if self._weigh is not None:
@@ -492,16 +493,20 @@ class Store:
         if self._tags is not None:
             self._tags.remove(entry)
 
-    def _unlink(self, entry: Entry) -> None:
+    def _unlink(self, entry: Entry, gone: list[Evicted]) -> None:
         """Take an entry out of the dictionary without asking its key, which is not to be trusted any more."""
         others = [other for other in self._policy.entries() if other is not entry]
         self.data.clear()
         for other in others:
             try:
-                self.data[other[KEY]] = other
+                is_in = self.data.setdefault(other[KEY], other) is other
             except Exception:  # noqa: BLE001 (this one can't be found again either)
+                is_in = False
+            if not is_in:
                 self._policy.bury(other)
-                self.size -= other[SIZE]
+                gone.append((other[KEY], other[VALUE], "deleted"))
+                self.evictions["deleted"] += 1
+                self._settle(other, gone, is_out=True)
 
     def _bytes(self) -> float:
         """Return about how many bytes keys and values take, from a few of them if nobody has measured."""

@@ -1,0 +1,80 @@
+"""Failures that are kept (``error_ttl``): what is raised again is what was raised."""
+
+import pytest
+
+from perfkit.caching import cached
+from perfkit.testing import FakeClock
+
+
+class Refused(Exception):
+    """Like many: an ``__init__`` of its own, and attributes."""
+
+    def __init__(self, code, *, detail):
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        Refused.made += 1
+
+    made = 0
+
+
+def failing(make):
+    calls = []
+
+    @cached(ttl=10, error_ttl={Exception: 5}, timer=FakeClock())
+    def fetch():
+        calls.append(True)
+        try:
+            raise ZeroDivisionError("cause")
+        except ZeroDivisionError as cause:
+            raise make() from cause
+
+    return fetch, calls
+
+
+def raised(fetch):
+    with pytest.raises(Exception) as caught:
+        fetch()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Refused(7, detail="no"),
+        lambda: OSError(2, "gone", "file"),
+        lambda: UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"),
+        lambda: KeyError("key"),
+        lambda: ExceptionGroup("two", [ValueError("one"), TypeError("two")]),
+        lambda: StopIteration(3),
+    ],
+)
+def test_it_is_the_same_but_for_its_traceback(make):
+    fetch, calls = failing(make)
+    first, again = raised(fetch), raised(fetch)
+    assert calls == [True]
+    assert type(again) is type(first)
+    assert again.args == first.args
+    assert str(again) == str(first)
+    assert vars(again) == vars(first)
+    assert isinstance(again.__cause__, ZeroDivisionError)
+    assert again.__suppress_context__
+
+
+def test_no_initialiser_runs_again():
+    Refused.made = 0
+    fetch, _ = failing(lambda: Refused(7, detail="no"))
+    errors = [raised(fetch) for _ in range(3)]
+    assert Refused.made == 1
+    assert [error.detail for error in errors] == ["no"] * 3
+
+
+def test_each_caller_has_an_error_of_its_own():
+    """Or one caller's notes and frames would be seen by the next."""
+    fetch, _ = failing(lambda: Refused(7, detail="no"))
+    raised(fetch)
+    one, two = raised(fetch), raised(fetch)
+    one.add_note("mine")
+    assert one is not two
+    assert not hasattr(two, "__notes__")
+    assert not hasattr(raised(fetch), "__notes__")
