@@ -1,0 +1,5 @@
+"""Pools: connections that are kept and shared."""
+
+from perfkit.pooling.threads import Pool
+
+__all__ = ["Pool"]
