@@ -1,7 +1,7 @@
 """What `Pool` and `AsyncPool` have in common: their arguments, giving back, and all that needs no waiting.
 
-Giving back takes no lock and awaits nothing: it may be done by a finaliser, anywhere, even in a thread that holds the
-pool's lock. An entry goes back to the idle ones, or into ``_returned``, from where whoever has the pool in hand takes it.
+Giving back takes no lock and awaits nothing: a finaliser may do it, anywhere, even in a thread that holds the pool's
+lock. An entry goes back to the idle ones, or into ``_returned``, from where whoever has the pool in hand takes it in.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ _parked: list[Entry] = []
 class PoolBase(Generic[C]):
     """A pool but for connecting, waiting and closing, which its subclasses do in threads or in tasks."""
 
+    _barging: float  # see `Core._hand`
+
     def __init__(
         self,
         connect: Callable[[], Any] | Sequence[Callable[[], Any]],
@@ -87,10 +89,8 @@ class PoolBase(Generic[C]):
         self.name = reports.name_of(name, connect)
         self._sources = sources_of(connect, breaker, self.name)
         self._timer = timer
-        self._max_uses = self._options.max_uses
-        self._trust = self._options.validate_after
-        self._reset = reset
         self._is_watching = leak_after is not None
+        self._is_plain = validate is None and reset is None and max_uses is None and not self._is_watching
         self._lent = Lent()
         self._context = copy_context()
         self._waits, self._lifetimes = LatencyRecorder(), LatencyRecorder()
@@ -101,7 +101,7 @@ class PoolBase(Generic[C]):
 
     def _begin(self) -> None:
         """Have no connections; for a new pool and for a forked child's."""
-        self._core = Core.made_of(self._options, self.name, random.random)
+        self._core = Core.made_of(self._options, self.name, barging=self._barging, random=random.random)
         self._idle = self._core.idle
         self._waiting = self._core.waiting
         self._returned: deque[Entry] = deque()
@@ -114,10 +114,10 @@ class PoolBase(Generic[C]):
         Raises NotLent for one that isn't lent: released twice, not this pool's, or lent by ``with``, which gives back
         by itself.
         """
-        entry = self._lent.pop(conn)
+        entry = self._lent.pop(id(conn), None)
         if entry is None:
             raise NotLent(reports.not_lent(self.name, conn, self._entries()), pool=self.name)
-        entry.taken_at = None
+        entry.conn = conn
         self._give(entry)
 
     def discard(self, conn: C) -> None:
@@ -125,8 +125,9 @@ class PoolBase(Generic[C]):
 
         Raises NotLent for one that isn't lent.
         """
-        entry = self._lent.pop(conn)
+        entry = self._lent.pop(id(conn), None)
         if entry is not None:
+            entry.conn = conn
             self._drop(entry)
             return
         entries, idle = self._entries(), self._idle.copy()
@@ -206,26 +207,39 @@ class PoolBase(Generic[C]):
     # -- giving back
 
     def _give(self, entry: Entry) -> None:
-        if self._reset is not None and not self._was_reset(entry):
-            return
-        entry.last_used = now = self._timer()
-        if self._trust != math.inf:
-            entry.trusted_until = now + self._trust
-        # Looked at after `trusted_until` is set: `Entry.retire` sets the two the other way round, so that an entry that
-        # is retired meanwhile is caught either here or when it is taken.
-        if now >= entry.expires_at or entry.uses >= self._max_uses or self._waiting:
+        if not self._is_plain:
+            if not self._is_ready(entry):
+                return
+        elif self._waiting or entry.retired is not None:
             self._give_back(entry)
             return
         self._idle.append(entry)
         if self._waiting:
             self._hand_on()
 
+    def _is_ready(self, entry: Entry) -> bool:
+        """Tell whether a connection that came back may be idle now; else something else is done with it."""
+        entry.taken_at = None
+        if self._options.reset is not None and not self._was_reset(entry):
+            return False
+        self._trust(entry)
+        # Looked at after `trusted_until` is set: `Entry.retire` sets the two the other way round, so that an entry that
+        # is retired meanwhile is caught either here or when it is taken.
+        if entry.retired is None and entry.uses < self._options.max_uses and not self._waiting:
+            return True
+        self._give_back(entry)
+        return False
+
+    def _trust(self, entry: Entry) -> None:
+        """Have a connection lent without being validated for a while."""
+        if self._options.validate is not None:
+            entry.trusted_until = min(entry.expires_at, self._timer() + self._options.validate_after)
+
     def _give_after(self, entry: Entry, kind: type[BaseException]) -> None:
         """Take back what an exception has ended the use of."""
         if not issubclass(kind, Exception):
             self._drop(entry)
-        elif self._reset is None or self._was_reset(entry):
-            entry.last_used = self._timer()
+        elif self._options.reset is None or self._was_reset(entry):
             if self._options.validate is not None:
                 entry.trusted_until = -math.inf
             self._give_back(entry)
@@ -250,10 +264,13 @@ class PoolBase(Generic[C]):
 
     def _take_in(self) -> list[Entry]:
         """Have the core take what has come back, and return what was lost. While nobody else decides."""
+        now = self._timer()
         while self._returned:
-            entry = self._returned.popleft()
-            self._core.give_back(entry, entry.last_used)
-        return self._core.find_lost(self._timer())
+            self._core.give_back(self._returned.popleft(), now)
+        return self._core.find_lost(now) if self._core.lost else []
+
+    def _has_ended(self) -> None:
+        self._closing -= 1
 
     # -- for the drivers
 
@@ -261,7 +278,7 @@ class PoolBase(Generic[C]):
         options = self._options
         lifetime = options.max_lifetime * (1 - options.lifetime_jitter * random.random())  # noqa: S311 (spreads)
         entry = Entry(conn, self._timer(), lifetime, lost=self._core.lost, source=place)
-        entry.trusted_until = min(entry.expires_at, entry.created + self._trust)
+        self._trust(entry)
         return entry
 
     def _entries(self) -> list[Entry]:
@@ -276,10 +293,9 @@ class PoolBase(Generic[C]):
 
     def _taken_todo(self) -> Todo | None:
         """Return what is to be done, if anything. While nobody else decides."""
-        if not self._core.todo:
-            return None
         todo = self._core.take_todo()
-        self._closing += len(todo.closing)
+        if todo is not None:
+            self._closing += len(todo.closing)
         return todo
 
     def _carry_out(self, todo: Todo) -> None:
@@ -338,7 +354,8 @@ class PoolBase(Generic[C]):
             entry.is_over = True
             entry.retire("forked")
             _parked.append(entry)
-        for attempt in core.todo.connects:
-            attempt.is_over = True
+        if core.todo is not None:
+            for attempt in core.todo.connects:
+                attempt.is_over = True
         self._begin()
         self._core.is_closed = core.is_closed

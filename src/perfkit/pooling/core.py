@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
+from itertools import takewhile
 
 from perfkit.pooling.entry import Attempt, Entry
 from perfkit.pooling.errors import PoolClosed, PoolFull
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
     from perfkit.pooling.options import Options
 
     class Ticket(Protocol):
-        """Somebody's place in the queue."""
+        """Somebody's place in the queue, ``since`` when."""
+
+        since: float
+
+        def nudge(self) -> None:
+            """Say that something is idle, which others may take first."""
 
         def give(self, entry: Entry) -> bool:
             """Hand over a connection; False if it isn't waited for any more."""
@@ -47,9 +53,6 @@ class Todo:
         self.checks: list[Entry] = []
         self.connects: list[Attempt] = []
 
-    def __bool__(self) -> bool:
-        return bool(self.connects or self.closing or self.checks)
-
 
 class Core:
     """The state of one pool. ``size`` counts the connections there are; ``connecting``, attempts under way."""
@@ -60,9 +63,10 @@ class Core:
         name: str,
         max_size: int,
         min_size: int,
-        max_waiting: float,
+        max_waiting: int,
         max_idle: float,
-        max_uses: float,
+        max_uses: int,
+        barging: float,
         backoff: tuple[float, float],
         random: Callable[[], float],
     ) -> None:
@@ -72,11 +76,12 @@ class Core:
         self.max_waiting = max_waiting
         self.max_idle = max_idle
         self.max_uses = max_uses
+        self.barging = barging  # seconds
         self.idle: deque[Entry] = deque()  # the last used is the next lent, so what isn't needed grows idle
-        self.waiting: deque[Ticket] = deque()
+        self.waiting: OrderedDict[Ticket, None] = OrderedDict()  # leaving it costs the same anywhere
         self.entries: weakref.WeakSet[Entry] = weakref.WeakSet()
         self.lost: deque[Entry | Attempt] = deque()  # what finalisers have found
-        self.todo = Todo()
+        self.todo: Todo | None = None
         self.size = 0
         self.connecting = 0
         self.generation = 0  # counts drains: an attempt that began before one has made an old connection
@@ -87,15 +92,14 @@ class Core:
         self.retry_at = -math.inf
         self.created = self.errors = self.past_uses = 0
         self.closed = dict.fromkeys(REASONS, 0)
-        self.least_idle = 0  # since `size` last changed; those who take one keep it
         self._peak = 0
         self._backoff = backoff
         self._failures = 0  # in a row
         self._random = random
 
     @classmethod
-    def made_of(cls, options: Options, name: str, random: Callable[[], float]) -> Core:
-        """Return the core of a pool with these options."""
+    def made_of(cls, options: Options, name: str, *, barging: float, random: Callable[[], float]) -> Core:
+        """Return the core of a pool with these options; ``barging``: see `_hand`."""
         return cls(
             name=name,
             max_size=options.max_size,
@@ -103,6 +107,7 @@ class Core:
             max_waiting=options.max_waiting,
             max_idle=options.max_idle,
             max_uses=options.max_uses,
+            barging=barging,
             backoff=options.backoff,
             random=random,
         )
@@ -114,18 +119,20 @@ class Core:
 
         Raises PoolClosed, PoolFull if too many wait, or why no connection can be made if none can for now.
         """
-        self.check_open()
+        if self.is_closed:
+            self.check_open()
         if self.error is not None and self.is_final and now < self.retry_at and not self.size + self.connecting:
             raise self.error
         self.is_used = True
+        self.waiting[ticket] = None
         if again:
-            self.waiting.appendleft(ticket)
-        else:
-            self.waiting.append(ticket)
-        self.match()
-        self._plan(now)
-        if len(self.waiting) > self.max_waiting + self.connecting and self.waiting[-1] is ticket:
-            self.waiting.pop()
+            self.waiting.move_to_end(ticket, last=False)
+        if self.idle:
+            self.match()
+        if self.size < self.max_size:
+            self._plan(now)
+        if len(self.waiting) > self.max_waiting + self.connecting and ticket in self.waiting and not again:
+            del self.waiting[ticket]
             raise PoolFull(
                 f"{self.name}: {len(self.waiting)} callers wait for a connection already, and max_waiting is"
                 f" {self.max_waiting}",
@@ -133,13 +140,16 @@ class Core:
                 timeout=0.0,
             )
 
+    def line_up(self, ticket: Ticket) -> bool:
+        """Queue somebody if that is all there is to do, for no more connections may be made; else False."""
+        if self.size < self.max_size or self.idle or self.is_closed or len(self.waiting) >= self.max_waiting:
+            return False
+        self.waiting[ticket] = None
+        return True
+
     def withdraw(self, ticket: Ticket) -> bool:
         """Take somebody out of the queue; False if he isn't in it any more, so has been given something."""
-        try:
-            self.waiting.remove(ticket)
-        except ValueError:
-            return False
-        return True
+        return self.waiting.pop(ticket, self) is None
 
     def match(self) -> None:
         """Give what is idle to those who wait."""
@@ -148,7 +158,7 @@ class Core:
                 entry = self.idle.pop()
             except IndexError:
                 return
-            self._hand(entry)
+            self.hand_over(entry)
 
     def check_open(self) -> None:
         """Raise PoolClosed if it is."""
@@ -166,12 +176,19 @@ class Core:
         elif entry.uses >= self.max_uses:
             self.close(entry, "uses", now)
         else:
-            self._hand(entry)
+            self._hand(entry, now)
+
+    def hand_over(self, entry: Entry) -> None:
+        """Give a connection to whoever waits the longest; make it idle if nobody does."""
+        while self.waiting:
+            if self.waiting.popitem(last=False)[0].give(entry):
+                return
+        self.idle.append(entry)
 
     def close(self, entry: Entry, reason: str, now: float) -> None:
         """Let go of a connection that nobody holds but the caller; somebody may have a new one in its place."""
         self._let_go(entry, reason)
-        self.todo.closing.append(entry)
+        self._to_do().closing.append(entry)
         self._plan(now)
 
     def find_lost(self, now: float) -> list[Entry]:
@@ -190,7 +207,7 @@ class Core:
     def suspect(self, entry: Entry, now: float) -> None:
         """Close a connection that was found dead; those that have been idle as long are to be checked before use."""
         doubtful = [other for other in self._take_idle() if not self._keep_if(other, other.trusted_until > now)]
-        self.todo.checks += doubtful
+        self._to_do().checks += doubtful
         self.close(entry, "dead", now)
         self.match()
 
@@ -211,7 +228,7 @@ class Core:
         elif self.size > self.max_size:
             self.close(entry, "surplus", now)
         else:
-            self._hand(entry)
+            self._hand(entry, now)
             self._plan(now)
 
     def failed(
@@ -231,7 +248,7 @@ class Core:
             self.retry_at = now + max(least, pause * (0.5 + self._random() / 2))
         if is_final and not self.size and not self.connecting:
             while self.waiting:
-                self.waiting.popleft().fail(error)
+                self._first().fail(error)
         self._plan(now)
 
     def fall_back(self, attempt: Attempt, entry: Entry, now: float) -> None:
@@ -247,10 +264,20 @@ class Core:
     # -- upkeep
 
     def tick(self, now: float) -> None:
-        """Close what is over age or idle for too long, and connect what is wanted."""
+        """Close what is over age or idle for too long, and connect what is wanted.
+
+        Who takes one and who gives it back reads no clock. So one that is over age is known as such from here on, and
+        idle since when this first saw it idle: exact to the time between two calls.
+        """
+        for entry in self.idle.copy():
+            if entry.seen_uses != entry.uses:
+                entry.seen_uses, entry.idle_since = entry.uses, now
+        for entry in self.entries:
+            if entry.expires_at <= now:
+                entry.retire("lifetime")
         if any(self._due_at(entry) <= now for entry in self.idle.copy()):
             for entry in self._take_idle():
-                surplus = self.size > self.min_size and now - entry.last_used >= self.max_idle
+                surplus = self.size > self.min_size and now - entry.idle_since >= self.max_idle
                 if not self._keep_if(entry, now < entry.expires_at and not surplus):
                     self.close(entry, "idle" if now < entry.expires_at else entry.retired or "lifetime", now)
         self.match()
@@ -259,6 +286,7 @@ class Core:
     def next_at(self) -> float:
         """Return when `tick` will have something to do, as far as is known now; infinity if not."""
         times = [self._due_at(entry) for entry in self.idle.copy()]
+        times += [entry.expires_at for entry in self.entries if entry.retired is None]
         if self.error is not None and self._wanted() > 0:
             times.append(self.retry_at)
         return min(times, default=math.inf)
@@ -298,29 +326,52 @@ class Core:
         """Close the pool: idle ones now, the others when they come back. Who waits gets PoolClosed."""
         self.is_closed = True
         while self.waiting:
-            self.waiting.popleft().fail(
-                PoolClosed(f"{self.name} was closed while a connection was waited for", pool=self.name)
-            )
+            self._first().fail(PoolClosed(f"{self.name} was closed while a connection was waited for", pool=self.name))
         self._retire(list(self.entries), "closed", now)
 
-    def take_todo(self) -> Todo:
-        """Return what is to be done, and begin a new list."""
-        todo, self.todo = self.todo, Todo()
+    def take_todo(self) -> Todo | None:
+        """Return what is to be done, if anything, and begin anew."""
+        todo, self.todo = self.todo, None
         return todo
 
     def note_peak(self) -> int:
-        """Return the most connections that were in use at once."""
-        self._peak = max(self._peak, self.size - self.least_idle)
-        self.least_idle = len(self.idle)
+        """Return the most connections that were in use at once.
+
+        The idle ones are a stack: those at its bottom that nobody has taken since the last look were idle all the time.
+        """
+        idle = self.idle.copy()
+        untouched = list(takewhile(lambda entry: entry.noted_uses == entry.uses, idle))
+        for entry in self.entries:
+            entry.noted_uses = -1
+        for entry in idle:
+            entry.noted_uses = entry.uses
+        self._peak = max(self._peak, self.size - len(untouched))
         return self._peak
 
     # -- how
 
-    def _hand(self, entry: Entry) -> None:
-        while self.waiting:
-            if self.waiting.popleft().give(entry):
-                return
-        self.idle.append(entry)
+    def _hand(self, entry: Entry, now: float) -> None:
+        """Give a connection to whoever waits the longest. If that isn't long, it is made idle, and he is told.
+
+        For a thread that is handed something has to be woken before anybody uses it, and the one that gave it back has
+        to sleep when it wants the next: each use costs two changes of threads, and goes on doing so, for now all wait
+        in line (Blasgen et al., The Convoy Phenomenon, 1979). Go's sync.Mutex hands over after a millisecond.
+        """
+        if not self.waiting:
+            self.idle.append(entry)
+        elif now - next(iter(self.waiting)).since < self.barging:
+            self.idle.append(entry)
+            self._first().nudge()
+        else:
+            self.hand_over(entry)
+
+    def _to_do(self) -> Todo:
+        if self.todo is None:
+            self.todo = Todo()
+        return self.todo
+
+    def _first(self) -> Ticket:
+        return self.waiting.popitem(last=False)[0]
 
     def _end(self, attempt: Attempt) -> None:
         attempt.is_over = True
@@ -360,7 +411,7 @@ class Core:
     def _due_at(self, entry: Entry) -> float:
         if self.size <= self.min_size:
             return entry.expires_at
-        return min(entry.expires_at, entry.last_used + self.max_idle)
+        return min(entry.expires_at, entry.idle_since + self.max_idle)
 
     def _wanted(self) -> int:
         """Return how many connections should be begun: one for each who waits, and what ``min_size`` asks for."""
@@ -378,4 +429,4 @@ class Core:
             if self.connecting or now < self.retry_at:
                 return
             wanted = 1
-        self.todo.connects += [self.attempt() for _ in range(wanted)]
+        self._to_do().connects += [self.attempt() for _ in range(wanted)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
@@ -26,10 +28,13 @@ class Entry:
         "conn",
         "created",
         "expires_at",
+        "idle_since",
         "is_over",
-        "last_used",
+        "key",
         "lost",
+        "noted_uses",
         "retired",
+        "seen_uses",
         "source",
         "taken_at",
         "taken_by",
@@ -42,23 +47,25 @@ class Entry:
         self, conn: Any, now: float, lifetime: float, *, lost: deque[Entry | Attempt], source: int = 0
     ) -> None:
         self.conn = conn
-        self.created = self.last_used = now
+        self.key = id(conn)
+        self.created = self.idle_since = now
         self.expires_at = now + lifetime
         self.trusted_until = self.expires_at
-        self.uses = 0
+        self.uses = self.seen_uses = 0  # how often it was lent, and how often at the last look at the idle ones
+        self.noted_uses = -1  # and when the peak was noted, if it was idle then
         self.source = source  # which of several factories made it
         self.retired: str | None = None  # why it is not to be lent again, once it comes back
         self.is_over = False  # it has left the pool
         self.taken_at: float | None = None  # when it was lent, where that is watched
         self.taken_by: tuple[str, ...] = ()  # and where to
-        self.watch: Any = None  # tells that the connection is gone; see Lent
+        self.watch: Any = None  # tells that the connection is gone, where that can be told; see Lent
         self.lost = lost
 
     def retire(self, reason: str) -> None:
-        """Have it closed when it comes back. Readers take no lock, so the order counts; see `Pool._give`."""
+        """Have it closed when it comes back. Who looks takes no lock, so the order counts; see `PoolBase._give`."""
         self.retired = self.retired or reason
-        self.expires_at = float("-inf")
-        self.trusted_until = float("-inf")
+        self.expires_at = -math.inf
+        self.trusted_until = -math.inf
 
     def __del__(self) -> None:
         if not self.is_over:

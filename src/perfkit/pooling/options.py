@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,13 +37,13 @@ class Options:
     ) -> None:
         check_sizes(min_size, max_size)
         self.max_size, self.min_size = max_size, min_size
-        self.max_waiting = math.inf if max_waiting is None else _whole(max_waiting, "max_waiting", 0)
+        self.max_waiting = sys.maxsize if max_waiting is None else _whole(max_waiting, "max_waiting", 0)
         self.timeout = _seconds(timeout, "timeout", zero=True)
         self.max_lifetime = _seconds(max_lifetime, "max_lifetime")
         self.lifetime_jitter = _share(lifetime_jitter)
         self.max_idle = _seconds(max_idle, "max_idle")
-        self.max_uses = math.inf if max_uses is None else _whole(max_uses, "max_uses", 1)
-        self.validate_after = math.inf if validate is None else _number(validate_after, "validate_after", zero=True)
+        self.max_uses = sys.maxsize if max_uses is None else _whole(max_uses, "max_uses", 1)
+        self.validate_after = _number(validate_after, "validate_after", zero=True)
         self.backoff = check_backoff(backoff)
         self.leak_after = _seconds(leak_after, "leak_after")
         for name, function in {"validate": validate, "reset": reset, "close": close}.items():

@@ -12,6 +12,7 @@ __all__ = ["pause_of"]
 
 _LONGEST = 60.0  # seconds; what is lent now may be idle then
 _SHORTEST = 0.01
+_LOOKS = 10  # within the time that a connection may be idle, which is as exact as that
 _WHILE_WAITED_FOR = 0.5  # a place may be free that no call tells of: its holder is gone
 
 
@@ -19,5 +20,5 @@ def pause_of(core: Core, now: float, leak_after: float) -> float:
     """Return the seconds until there may be something to do. Under the lock."""
     taken = [entry.taken_at for entry in core.entries if entry.taken_at is not None]
     next_at = min(core.next_at(), min(taken, default=math.inf) + leak_after)
-    most = _WHILE_WAITED_FOR if core.waiting else _LONGEST
+    most = _WHILE_WAITED_FOR if core.waiting else min(_LONGEST, core.max_idle / _LOOKS)
     return min(max(next_at - now, _SHORTEST), most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import isawaitable
 from types import CoroutineType
 
 from perfkit.pooling.options import factories_of
@@ -82,9 +83,11 @@ def _breaker(name: str) -> CircuitBreaker:
 
 async def _acalled(factory: Callable[[], Awaitable[Any]], breaker: CircuitBreaker | None) -> Any:
     if breaker is None:
-        return await factory()
+        made = factory()
+        return await made if isawaitable(made) else made
     async with breaker:
-        return await factory()
+        made = factory()
+        return await made if isawaitable(made) else made
 
 
 def _checked(conn: object) -> object:

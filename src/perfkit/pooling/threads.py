@@ -41,9 +41,10 @@ _workers = Workers(1 << 20, "perfkit-pool")  # as many as are connecting or clos
 class Ticket:
     """A thread's place in the queue."""
 
-    __slots__ = ("_gate", "entry", "error")
+    __slots__ = ("_gate", "entry", "error", "since")
 
-    def __init__(self) -> None:
+    def __init__(self, since: float) -> None:
+        self.since = since
         self.entry: Entry | None = None
         self.error: Exception | None = None
         self._gate = threading.Lock()
@@ -53,6 +54,9 @@ class Ticket:
         self.entry = entry
         self._gate.release()
         return True
+
+    def nudge(self) -> None:
+        self._gate.release()
 
     def fail(self, error: Exception) -> None:
         self.error = error
@@ -107,20 +111,13 @@ class WatchedLease(Lease[C]):
             self._pool._watch(self._entry)
         return conn
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._entry is not None:
-            self._entry.taken_at = None
-        super().__exit__(kind, error, traceback)
-
 
 class Pool(PoolBase[C]):
     """Connections, or whatever else is costly to make and can be used by one at a time, shared by threads.
 
     ``with pool.connection() as conn:`` lends one. The pool grows as more are needed at once, up to ``max_size``, and
-    shrinks to ``min_size`` as they grow idle. It hands over to whoever waits the longest, and of the idle ones lends the
-    one last used, so that the others can go.
+    shrinks to ``min_size`` as they grow idle. It hands over to whoever waits the longest, and of the idle ones lends
+    the one last used, so that the others can go.
 
     Connections are made in background threads, so a call waits for ``timeout`` at most even if ``connect`` hangs. If
     ``connect`` fails, it is tried again, one attempt at a time, after a pause that doubles from ``backoff[0]`` to
@@ -193,6 +190,8 @@ class Pool(PoolBase[C]):
             name: str | None = None,
             timer: Callable[[], float] = time.monotonic,
         ) -> None: ...
+
+    _barging = 100e-6
 
     def _begin(self) -> None:
         super()._begin()
@@ -267,12 +266,9 @@ class Pool(PoolBase[C]):
             entry = self._idle.pop()
         except IndexError:
             return self._wait(timeout)
-        if self._timer() >= entry.trusted_until:
+        if entry.retired is not None or (not self._is_plain and self._timer() >= entry.trusted_until):
             return self._examined(entry, timeout)
         entry.uses += 1
-        left = len(self._idle)
-        core = self._core
-        core.least_idle = min(core.least_idle, left)
         return entry
 
     def _examined(self, entry: Entry, timeout: float | None) -> Entry:
@@ -285,34 +281,39 @@ class Pool(PoolBase[C]):
 
     def _wait(self, timeout: float | None, *, again: bool = False) -> Entry:
         patience = wait_of(timeout, self._options.timeout)
-        started = time.perf_counter()
+        started, since = time.perf_counter(), self._timer()
         while True:
-            entry = self._queue(patience - (time.perf_counter() - started), patience, again=again)
-            if self._timer() < entry.trusted_until or self._is_fit(entry):
+            ticket = Ticket(since)
+            entry = self._queue(ticket, patience - (time.perf_counter() - started), patience, again=again)
+            if entry is not None and (self._timer() < entry.trusted_until or self._is_fit(entry)):
                 break
             again = True
         self._waits.record(time.perf_counter() - started)
         entry.uses += 1
         return entry
 
-    def _queue(self, left: float, patience: float, *, again: bool) -> Entry:
-        """Wait in line, and return what is handed over."""
-        ticket = Ticket()
+    def _queue(self, ticket: Ticket, left: float, patience: float, *, again: bool) -> Entry | None:
+        """Wait in line, and return what is handed over, or what is idle; None if another was quicker."""
         try:
             self._decide(self._core.ask, ticket, self._timer(), again=again)
             self._be_kept_up()
             if not ticket.wait(left) and self._decide(self._core.withdraw, ticket):
-                raise self._decide(self._too_late, patience)
-            if ticket.error is not None:
-                raise without_frames(ticket.error)
+                ticket.error = self._decide(self._too_late, patience)
         except BaseException:
             self._decide(self._core.withdraw, ticket)
             if ticket.entry is not None:  # handed over at the last moment
                 self._give_back(ticket.entry)
+            elif self._waiting:  # told at the last moment; then another has to be
+                self._hand_on()
             raise
-        entry = ticket.entry
-        assert entry is not None  # noqa: S101 (one of the two was given)
-        return entry
+        if ticket.error is not None:
+            raise without_frames(ticket.error)
+        if ticket.entry is not None:
+            return ticket.entry
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _is_fit(self, entry: Entry) -> bool:
         """Tell whether a connection may be lent; else let go of it."""
@@ -336,7 +337,7 @@ class Pool(PoolBase[C]):
 
     def _was_reset(self, entry: Entry) -> bool:
         try:
-            self._reset(entry.conn)  # type: ignore[misc]  # the caller has looked
+            self._options.reset(entry.conn)  # type: ignore[misc]  # the caller has looked
         except Exception:  # noqa: BLE001 (the borrower has done his work; the next gets another connection)
             reports.log_reset(self.name)
             self._drop(entry)
@@ -356,7 +357,7 @@ class Pool(PoolBase[C]):
                     if self._watchers:
                         self._changed.notify_all()
         finally:
-            if todo:
+            if todo is not None:
                 self._carry_out(todo)
             if self._returned or self._core.lost:
                 self._settle()
@@ -371,7 +372,7 @@ class Pool(PoolBase[C]):
                     self._changed.notify_all()
             finally:
                 self._lock.release()
-            if todo:
+            if todo is not None:
                 self._carry_out(todo)
             if lost:
                 reports.warn_of_lost(self.name, lost)
@@ -425,7 +426,7 @@ class Pool(PoolBase[C]):
 
     def _check(self, entry: Entry) -> None:
         if self._is_alive(entry.conn):
-            entry.trusted_until = self._timer() + self._trust
+            self._trust(entry)
             self._give_back(entry)
         else:
             self._decide(self._core.close, entry, "dead", self._timer())
@@ -442,9 +443,6 @@ class Pool(PoolBase[C]):
             reports.log_close(self.name)
         finally:
             self._decide(self._has_ended)
-
-    def _has_ended(self) -> None:
-        self._closing -= 1
 
     # -- upkeep, in the maintenance thread
 
