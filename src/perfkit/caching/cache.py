@@ -12,6 +12,7 @@ from random import random
 
 from perfkit import registry
 from perfkit._base import fork
+from perfkit._base.overloading import overload
 from perfkit._base.sizes import parse_size
 from perfkit.caching import limits
 from perfkit.caching.entry import EXPIRES, HITS, KEY, VALUE
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     K = TypeVar("K")
     V = TypeVar("V")
+    T = TypeVar("T")
     Cause = Literal["expired", "size", "replaced", "deleted", "cleared"]
 
 __all__ = ["FrequencyBoostLRU", "TTLCache"]
@@ -150,6 +152,10 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 
     # -- reading
 
+    @overload
+    def get(self, key: K) -> V | None: ...
+    @overload
+    def get(self, key: K, default: V | T) -> V | T: ...
     def get(self, key: K, default: Any = None) -> Any:
         """Return a key's value, or ``default``. Cost: a hit is two to three times a hit of ``functools.lru_cache``."""
         entry = self._find(key)
@@ -250,6 +256,10 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         if self._store.take(key) is None:
             raise KeyError(key)
 
+    @overload
+    def pop(self, key: K) -> V: ...
+    @overload
+    def pop(self, key: K, default: V | T) -> V | T: ...
     def pop(self, key: K, default: Any = _DEFAULT) -> Any:
         """Remove a key and return its value; ``default`` if it isn't there, or else KeyError."""
         entry = self._store.take(key)
@@ -302,6 +312,10 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         loaded: V = await arun(self._loading(key, ttl, tags), loader)
         return loaded
 
+    @overload
+    def setdefault(self: FrequencyBoostLRU[K, T | None], key: K, default: None = None) -> T | None: ...
+    @overload
+    def setdefault(self, key: K, default: V) -> V: ...
     def setdefault(self, key: K, default: Any = None) -> Any:
         """Return a key's value; if it isn't there, put ``default`` in and return that. In one step."""
         with self._store.lock:

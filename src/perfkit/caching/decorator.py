@@ -8,6 +8,7 @@ from functools import partial
 from types import FunctionType, MethodType
 
 from perfkit._base.decorating import checked_kind
+from perfkit._base.overloading import overload
 from perfkit.caching.functions import cached_function
 from perfkit.caching.methods import cached_method
 from perfkit.caching.options import Options
@@ -15,7 +16,7 @@ from perfkit.caching.options import Options
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+    from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
     from perfkit.caching.cache import Cause, FrequencyBoostLRU
     from perfkit.caching.functions import CacheInfo
@@ -49,23 +50,16 @@ if TYPE_CHECKING:
 
         def __call__(self, function: Callable[P, R], /) -> Cached[P, R]: ...
 
-else:
-
-    def overload(function):
-        """Stand in for typing's, whose import would take longer than ours."""
-        return function
-
 
 __all__ = ["cached"]
 
 _NOT_GIVEN: Any = object()
 
 
-# Ruff can't tell that this `overload` is typing's.
 @overload
-def cached(function: Callable[P, R], /) -> Cached[P, R]: ...  # noqa: D103
+def cached(function: Callable[P, R], /) -> Cached[P, R]: ...
 @overload
-def cached(  # noqa: D103, F811
+def cached(
     *,
     maxsize: float | None = ...,
     ttl: Ttl = None,
@@ -81,7 +75,7 @@ def cached(  # noqa: D103, F811
     on_evict: Callable[[Any, Any, Cause], object] | None = None,
     timer: Callable[[], float] = ...,
 ) -> Decorator: ...
-def cached(  # noqa: F811
+def cached(
     function: Any = None,
     /,
     *,
