@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal, TypeVar
 
     from perfkit.caching.flight import Flight
-    from perfkit.caching.limits import Ttl
+    from perfkit.caching.limits import Seconds, Ttl
     from perfkit.caching.stats import CacheStats
 
     K = TypeVar("K")
@@ -64,12 +64,14 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 
     Args:
         maxsize: the most entries, from 0; or the most of what ``getsizeof`` measures; None or infinity for no limit.
+            May be left out where there is ``max_bytes``.
         getsizeof: ``getsizeof(value)`` gives a value's size in units of your own, as in cachetools. Not together with
             ``max_bytes``.
         max_bytes: the most bytes that keys and values may take, an int or a string such as ``"100MB"``. They are
             measured when they are put in, and built-in containers looked into.
         sizeof: ``sizeof(thing)`` in bytes, called for key and value each, instead of that measure.
-        ttl: how long an entry lives, in seconds above 0; or ``ttl(key, value)``, which returns that or None for ever.
+        ttl: how long an entry lives, in seconds above 0 or as a timedelta; or ``ttl(key, value)``, which returns that,
+            None for ever, or 0 for not at all.
         jitter: the fraction, 0 to less than 1, of the ttl by which lives are shortened at random, so that what was put
             in together doesn't expire together.
         on_evict: ``on_evict(key, value, cause)`` is called for each entry that leaves, after it has left, by whoever
@@ -100,7 +102,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 
     def __init__(
         self,
-        maxsize: float | None,
+        maxsize: float | None = _DEFAULT,
         getsizeof: Callable[[V], float] | None = None,
         *,
         max_bytes: int | str | None = None,
@@ -112,23 +114,30 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         name: str | None = None,
     ) -> None:
         limits.check_callable(getsizeof, "getsizeof", "getsizeof(value)")
+        limits.check_callable(sizeof, "sizeof", "sizeof(key_or_value)")
+        limits.check_callable(on_evict, "on_evict", "on_evict(key, value, cause)")
+        limits.check_timer(timer)
         if getsizeof is not None:
             self.getsizeof = getsizeof
-        self._maxsize = limits.check_maxsize(maxsize)
         self._max_bytes = limits.parse_bytes(max_bytes)
+        if maxsize is _DEFAULT:
+            limits.refuse_without_limit(type(self).__name__, max_bytes)
+            maxsize = None
+        self._maxsize = limits.check_maxsize(maxsize)
+        if sizeof is not None and max_bytes is None:
+            raise ValueError("sizeof needs max_bytes=, which it measures for; in units of your own that is getsizeof=")
         self._sizeof = sizeof
         self._ttl = limits.check_ttl(ttl)
         self._jitter = limits.check_jitter(jitter)
+        if ttl is None:
+            limits.refuse_without_ttl(jitter=jitter)
         self._timer = timer
         self._on_evict = on_evict
-        self.name = name or f"cache-{next(_numbers)}"
+        self.name = limits.check_name(name) or f"cache-{next(_numbers)}"
         self._open()
 
     def _open(self) -> None:
         """Make the store, and what a fork and the registry need; for a new cache and for a copy."""
-        limits.check_callable(self._sizeof, "sizeof", "sizeof(key_or_value)")
-        limits.check_callable(self._on_evict, "on_evict", "on_evict(key, value, cause)")
-        limits.check_timer(self._timer)
         own_units = self.getsizeof is not FrequencyBoostLRU.getsizeof
         if own_units and self._max_bytes is not None:
             raise ValueError("getsizeof and max_bytes can't both be the measure: give sizeof= for max_bytes=")
@@ -214,8 +223,8 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 
     @property
     def ttl(self) -> Ttl:
-        """The cache's ttl, as it was given."""
-        return self._ttl
+        """The cache's ttl: seconds, the function that gives them, or None for ever."""
+        return limits.given_ttl(self._ttl)
 
     @property
     def timer(self) -> Callable[[], float]:
@@ -231,14 +240,15 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 
     # -- writing
 
-    def put(self, key: K, value: V, *, ttl: float | None = _DEFAULT, tags: Iterable[str] = ()) -> None:
+    def put(self, key: K, value: V, *, ttl: Seconds | None = _DEFAULT, tags: Iterable[str] | None = None) -> None:
         """Keep a value, instead of the one it may have; something else may be evicted for it.
 
         Args:
             key: hashable.
             value: anything, None too.
-            ttl: seconds this one lives, exactly; None for ever. The cache's own ttl, with its jitter, if not given.
-            tags: strings to `invalidate` it by. They replace the tags it had.
+            ttl: how long this one lives, exactly, in seconds or as a timedelta; None for ever. The cache's own ttl,
+                with its jitter, if not given.
+            tags: strings to `invalidate` it by, in a list or the like; None for none. They replace the tags it had.
 
         Raises ValueError ("value too large") if it alone exceeds the limit; whatever ``__hash__`` and ``__eq__`` raise.
         Cost: a few microseconds; a lock is held for most of them.
@@ -246,8 +256,8 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         if ttl is _DEFAULT:
             ttl = self._own_ttl(key, value)
         elif ttl is not None:
-            limits.check_seconds(ttl, "ttl")
-        self._store.put(key, value, ttl, check_tags(tags) if tags else ())
+            ttl = limits.check_seconds(ttl, "ttl")
+        self._store.put(key, value, ttl, () if tags is None else check_tags(tags))
 
     def __setitem__(self, key: K, value: V) -> None:
         self._store.put(key, value, None if self._ttl is None else self._own_ttl(key, value))
@@ -277,7 +287,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         return entry[KEY], entry[VALUE]
 
     def get_or_load(
-        self, key: K, loader: Callable[[], V], *, ttl: float | None = _DEFAULT, tags: Iterable[str] = ()
+        self, key: K, loader: Callable[[], V], *, ttl: Seconds | None = _DEFAULT, tags: Iterable[str] | None = None
     ) -> V:
         """Return a key's value; if it isn't there, that of ``loader()``, which is kept.
 
@@ -299,7 +309,12 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         return loaded
 
     async def aget_or_load(
-        self, key: K, loader: Callable[[], Awaitable[V]], *, ttl: float | None = _DEFAULT, tags: Iterable[str] = ()
+        self,
+        key: K,
+        loader: Callable[[], Awaitable[V]],
+        *,
+        ttl: Seconds | None = _DEFAULT,
+        tags: Iterable[str] | None = None,
     ) -> V:
         """Do as `get_or_load` does, for a coroutine function; a task that is cancelled hands on what it began."""
         entry = self._store.find(key)
@@ -418,12 +433,12 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         self._store.count_miss()
         return default
 
-    def _loading(self, key: K, ttl: float | None, tags: Iterable[str]) -> _CacheLoad:
+    def _loading(self, key: K, ttl: Seconds | None, tags: Iterable[str] | None) -> _CacheLoad:
         if ttl is not None and ttl is not _DEFAULT:
-            limits.check_seconds(ttl, "ttl")
+            ttl = limits.check_seconds(ttl, "ttl")
         if self._loads is None:
             self._loads = Loads()
-        return _CacheLoad(self, key, self._loads, ttl, check_tags(tags) if tags else ())
+        return _CacheLoad(self, key, self._loads, ttl, () if tags is None else check_tags(tags))
 
     def _own_ttl(self, key: K, value: V) -> float | None:
         ttl = self._ttl(key, value) if callable(self._ttl) else self._ttl
@@ -470,7 +485,7 @@ class TTLCache(FrequencyBoostLRU["K", "V"]):
 
     Args:
         maxsize: the most entries, or units of ``getsizeof``; None for no limit.
-        ttl: seconds above 0 that an entry lives after it was put in.
+        ttl: how long an entry lives after it was put in, as for `FrequencyBoostLRU`.
         timer: the clock, a function that returns seconds.
         getsizeof: ``getsizeof(value)``, a value's size in units of your own.
         options: as `FrequencyBoostLRU`.
@@ -478,14 +493,14 @@ class TTLCache(FrequencyBoostLRU["K", "V"]):
 
     def __init__(
         self,
-        maxsize: float | None,
-        ttl: Ttl,
+        maxsize: float | None = _DEFAULT,
+        ttl: Ttl = None,
         timer: Callable[[], float] = time.monotonic,
         getsizeof: Callable[[V], float] | None = None,
         **options: Any,
     ) -> None:
         if ttl is None:
-            raise TypeError("TTLCache needs a ttl in seconds; FrequencyBoostLRU goes without one")
+            raise TypeError("TTLCache needs a ttl in seconds, ttl=60; FrequencyBoostLRU goes without one")
         super().__init__(maxsize, getsizeof, ttl=ttl, timer=timer, **options)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import MutableMapping
 from functools import partial
 from types import FunctionType, MethodType
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from perfkit.caching.cache import Cause, FrequencyBoostLRU
     from perfkit.caching.functions import CacheInfo
-    from perfkit.caching.limits import Ttl
+    from perfkit.caching.limits import Seconds, Ttl
 
     P = ParamSpec("P")
     Q = ParamSpec("Q")
@@ -68,15 +69,15 @@ def cached(
     typed: bool = False,
     max_bytes: int | str | None = None,
     cache_if: Callable[[Any], object] | None = None,
-    error_ttl: Mapping[type[Exception], float] | None = None,
+    error_ttl: Mapping[type[Exception], Seconds] | None = None,
     refresh_ahead: float | None = None,
-    stale_if_error: float | None = None,
+    stale_if_error: Seconds | None = None,
     tags: Iterable[str] | Callable[..., Iterable[str]] | None = None,
     on_evict: Callable[[Any, Any, Cause], object] | None = None,
     timer: Callable[[], float] = ...,
 ) -> Decorator: ...
-def cached(
-    function: Any = None,
+def cached(  # noqa: D417 (the unknown are refused)
+    function: Any = _NOT_GIVEN,
     /,
     *,
     maxsize: float | None = _NOT_GIVEN,
@@ -86,12 +87,13 @@ def cached(
     typed: bool = False,
     max_bytes: int | str | None = None,
     cache_if: Callable[[Any], object] | None = None,
-    error_ttl: Mapping[type[Exception], float] | None = None,
+    error_ttl: Mapping[type[Exception], Seconds] | None = None,
     refresh_ahead: float | None = None,
-    stale_if_error: float | None = None,
+    stale_if_error: Seconds | None = None,
     tags: Iterable[str] | Callable[..., Iterable[str]] | None = None,
     on_evict: Callable[[Any, Any, Cause], object] | None = None,
     timer: Callable[[], float] = time.monotonic,
+    **unknown: Any,
 ) -> Any:
     """Keep what a function returns, and call it once for the same arguments: ``@cached`` or ``@cached(ttl=300)``.
 
@@ -112,8 +114,8 @@ def cached(
     Args:
         function: what is decorated; nothing where there are options.
         maxsize: the most entries, from 0; None for no limit. 128, or no limit if ``max_bytes`` is given.
-        ttl: seconds above 0 that an entry lives, or ``ttl(key, value)``, which returns that, None for ever, or 0 for
-            not at all.
+        ttl: how long an entry lives, in seconds above 0 or as a timedelta; or ``ttl(key, value)``, which returns that,
+            None for ever, or 0 for not at all.
         jitter: the fraction, 0 to less than 1, of the ttl by which lives are shortened at random, so that what was
             computed together is not computed again together.
         key: ``key(*args, **kwargs)`` returns what tells calls apart, for arguments without a hash or ones that don't
@@ -121,8 +123,8 @@ def cached(
         typed: tell 1, 1.0 and True apart.
         max_bytes: the most bytes of keys and values, as `FrequencyBoostLRU` measures them.
         cache_if: ``cache_if(value)`` tells whether a value is kept.
-        error_ttl: seconds by exception type, such as ``{TimeoutError: 5}``: such an exception is raised again for so
-            long without a call. The first that fits counts.
+        error_ttl: seconds (or timedeltas) by exception type, such as ``{TimeoutError: 5}``: such an exception is raised
+            again for so long without a call. The first that fits counts.
         refresh_ahead: a fraction of the ttl, between 0 and 1: the first call after it gets the value there is and has
             it computed again in the background (a thread; a task for a coroutine function). A failure there is logged.
         stale_if_error: seconds after its ttl for which an expired value is returned while the function raises.
@@ -146,6 +148,8 @@ def cached(
     Cost: a hit one and a half to three times that of ``functools.lru_cache``, less with keyword arguments. The wrapper
     is made for the signature, so a hit packs no arguments; the policy is LIFT (see ``perfkit.caching.policy``).
     """
+    for name in unknown:
+        raise TypeError(_instead_of(name))
     if maxsize is _NOT_GIVEN:
         maxsize = 128 if max_bytes is None else None
     options = Options(
@@ -163,12 +167,31 @@ def cached(
         on_evict=on_evict,
         timer=timer,
     )
-    return partial(_decorated, options) if function is None else _decorated(options, function)
+    return partial(_decorated, options) if function is _NOT_GIVEN else _decorated(options, function)
+
+
+_OWN_CACHE = (
+    "cached() makes the cache itself: say how large, @perfkit.cached(maxsize=100), and find it as f.cache. A cache of"
+    " your own goes into cachetools.cached(cache)"
+)
+_INSTEAD = {
+    "cache": _OWN_CACHE,
+    "lock": "cached() takes no lock=, for it needs none: leave it out",
+    "condition": "cached() takes no condition=, for it calls the function once however many want it: leave it out",
+    "info": "cached() takes no info=, for cache_info() is always there: leave it out",
+}
+
+
+def _instead_of(name: str) -> str:
+    """Return what to write instead of an argument that `cached` doesn't have; cachetools has some of them."""
+    return _INSTEAD.get(name) or f"cached() has no argument {name!r}; there are {', '.join(Options.__slots__)}"
 
 
 def _decorated(options: Options, function: Any) -> Any:
-    if isinstance(function, int | float) and not isinstance(function, bool):
+    if function is None or (isinstance(function, int | float) and not isinstance(function, bool)):
         raise TypeError(f"cached() takes keywords: @perfkit.cached(maxsize={function!r})")
+    if isinstance(function, MutableMapping):
+        raise TypeError(_OWN_CACHE)
     checked_kind(function, "cached")
     if isinstance(function, staticmethod):
         return staticmethod(cached_function(function.__func__, options))
