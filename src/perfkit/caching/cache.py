@@ -18,7 +18,7 @@ from perfkit.caching import limits
 from perfkit.caching.entry import EXPIRES, HITS, KEY, VALUE
 from perfkit.caching.invalidating import invalidate
 from perfkit.caching.loading import Load, Loads, arun, run
-from perfkit.caching.sizing import pair_size
+from perfkit.caching.sizing import checked_size, exact, pair_size
 from perfkit.caching.store import Store, TooLarge
 from perfkit.caching.tags import check_tags
 
@@ -65,11 +65,11 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
     Args:
         maxsize: the most entries, from 0; or the most of what ``getsizeof`` measures; None or infinity for no limit.
             May be left out where there is ``max_bytes``.
-        getsizeof: ``getsizeof(value)`` gives a value's size in units of your own, as in cachetools. Not together with
-            ``max_bytes``.
+        getsizeof: ``getsizeof(value)`` gives a value's size in units of your own, 0 or more, as in cachetools. Their
+            sum is exact. Not together with ``max_bytes``.
         max_bytes: the most bytes that keys and values may take, an int or a string such as ``"100MB"``. They are
             measured when they are put in, and built-in containers looked into.
-        sizeof: ``sizeof(thing)`` in bytes, called for key and value each, instead of that measure.
+        sizeof: ``sizeof(thing)`` in bytes, called for key and value each, instead of that measure; needs ``max_bytes``.
         ttl: how long an entry lives, in seconds above 0 or as a timedelta; or ``ttl(key, value)``, which returns that,
             None for ever, or 0 for not at all.
         jitter: the fraction, 0 to less than 1, of the ttl by which lives are shortened at random, so that what was put
@@ -219,7 +219,10 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
     def currsize(self) -> float:
         """The number of entries; or, with ``getsizeof``, the sum of their sizes."""
         count = self._store.expire()
-        return self._store.size if self.getsizeof is not FrequencyBoostLRU.getsizeof else count
+        if self.getsizeof is FrequencyBoostLRU.getsizeof:
+            return count
+        size = self._store.size
+        return size if isinstance(size, int) else float(size)
 
     @property
     def ttl(self) -> Ttl:
@@ -446,13 +449,14 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             return None
         return ttl * (1 - self._jitter * random()) if self._jitter else ttl  # noqa: S311 (spreads, protects nothing)
 
-    def _units(self, key: K, value: V) -> float:  # noqa: ARG002 (the shape of a weigh)
-        return _not_negative(self.getsizeof(value), "getsizeof")
+    def _units(self, key: K, value: V) -> float:
+        size = _finite(self.getsizeof(value), "getsizeof", key)
+        return size if size > self._store.max_size else exact(size)
 
     def _bytes(self, key: K, value: V) -> float:
         if self._sizeof is None:
             return pair_size(key, value)
-        return _not_negative(self._sizeof(key), "sizeof") + _not_negative(self._sizeof(value), "sizeof")
+        return sum(math.ceil(_finite(self._sizeof(thing), "sizeof", key)) for thing in (key, value))
 
     def _shrink_by(self, fraction: float) -> int:
         if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
@@ -504,7 +508,9 @@ class TTLCache(FrequencyBoostLRU["K", "V"]):
         super().__init__(maxsize, getsizeof, ttl=ttl, timer=timer, **options)
 
 
-def _not_negative(size: float, what: str) -> float:
-    if not size >= 0:
-        raise ValueError(f"{what} returned {size!r}; a size is 0 or more")
-    return size
+def _finite(size: object, what: str, key: object) -> float:
+    """Return a size that somebody's function gave, if it can be kept to and summed up."""
+    checked = checked_size(size, what)
+    if checked == math.inf:
+        raise TooLarge(f"value too large: {key!r} has an infinite size")
+    return checked
