@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import os
 import time
 from collections.abc import MutableMapping
 from random import random
@@ -24,6 +23,7 @@ from perfkit.caching.tags import check_tags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Awaitable, Callable, ItemsView, Iterable, Iterator, ValuesView
     from typing import Any, Literal, TypeVar
 
@@ -397,12 +397,14 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         The file is MessagePack, replaced at once and readable by its owner alone. Keys and values may be None, bool,
         int (of 64 bits), float, str, bytes and datetime, and list, dict, tuple, set and frozenset of those.
 
+        Exactly those types: not subclasses, nor bytearray.
+
         Raises CacheDumpRefused for anything else, which names the key; OSError. The file is then as it was.
         """
         from perfkit.caching import dump
 
         records = self._store.records()
-        dump.write(os.fspath(path), records)
+        dump.write(path, records)
         return len(records)
 
     def warm(self, path: str | os.PathLike[str]) -> int:
@@ -410,11 +412,12 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 
         The time since the dump, by the system's clock, is deducted from the lives that are left.
 
-        Raises CacheDumpCorrupt if the file isn't a whole dump, with the cache as it was; FileNotFoundError, OSError.
+        Raises CacheDumpCorrupt, with the cache as it was, if the file isn't a whole dump, or holds a time in a zone
+        that this machine doesn't know; FileNotFoundError, OSError.
         """
         from perfkit.caching import dump
 
-        return self._store.restore(dump.read(os.fspath(path)))
+        return self._store.restore(dump.read(path))
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in vars(self).items() if name not in ("_store", "_find", "_loads")}
