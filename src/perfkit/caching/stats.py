@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from perfkit._base.sizes import format_size
 from perfkit.caching.loading import Loads
 from perfkit.caching.store import CAUSES
 
@@ -25,6 +26,8 @@ class CacheStats:
     ``cleared`` count the entries that left, by cause. ``loads`` are calls of a loader or of the cached function,
     ``load_failures`` those of them that raised, ``load_time`` how long they took (seconds). ``size`` is the number of
     entries, ``bytes`` what they take where the cache has ``max_bytes``, else None.
+
+    ``str()`` is a line for people.
     """
 
     name: str
@@ -47,6 +50,25 @@ class CacheStats:
     def hit_ratio(self) -> float:
         """Hits over reads, from 0 to 1; 0 if there were none."""
         return self.hits / max(1, self.hits + self.misses)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {self.hit_ratio:.1%} of {_counted(self.hits + self.misses, 'read', 'reads')} hit,"
+            f" {self._room()}, {self.evicted:,} evicted, {self.expired:,} expired,"
+            f" {_counted(self.loads, 'load', 'loads')}, {self.load_failures:,} failed"
+        )
+
+    def _room(self) -> str:
+        room = _counted(self.size, "entry", "entries")
+        if self.maxsize is not None:
+            room += f" (maxsize {self.maxsize:,})"
+        if self.bytes is None or self.max_bytes is None:
+            return room
+        return f"{room}, {format_size(self.bytes)} (max_bytes {format_size(self.max_bytes)})"
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def stats_of(
