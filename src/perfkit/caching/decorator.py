@@ -207,12 +207,18 @@ def _is_in_class_body(function: object) -> bool:
     return isinstance(function, FunctionType) and "." in function.__qualname__.rpartition("<locals>.")[2]
 
 
+_OF_FUNCTIONS = ("__closure__", "__code__", "__defaults__", "__globals__", "__kwdefaults__")
+
+
 class _InClassBody:
     """What stands for a cached function in a class body until it is known what becomes of it.
 
     Left there under a name it is a method, and replaced by a plain function, for calls of those are fast. Taken by
     ``staticmethod``, ``classmethod`` or another decorator it stays, and its first parameter's name says what it is.
+    There it passes for the function: for ``inspect`` and ``asyncio``, and by its name for ``pickle``.
     """
+
+    __class__ = property(lambda _: FunctionType)  # what isinstance() looks at
 
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
         self._options = options
@@ -227,12 +233,18 @@ class _InClassBody:
         """Bind as a function does: for classes that are told no names, and so that an Enum takes it for a method."""
         return self if instance is None else MethodType(self._function(), instance)
 
+    def __reduce__(self) -> str:
+        name: str = self.__qualname__
+        return name
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._function()(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("cache"):
             return getattr(self._function(), name)
+        if name in _OF_FUNCTIONS:
+            return getattr(self.__wrapped__, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _function(self) -> Callable[..., Any]:
