@@ -226,7 +226,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 
     @property
     def ttl(self) -> Ttl:
-        """The cache's ttl: seconds, the function that gives them, or None for ever."""
+        """How long the cache's entries live, in seconds, a function that gives them, or None for ever."""
         return limits.given_ttl(self._ttl)
 
     @property
