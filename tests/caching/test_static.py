@@ -2,10 +2,13 @@
 
 import asyncio
 import copy
+import functools
+import gc
 import inspect
 import pickle
 import types
 import typing
+import weakref
 
 import pytest
 
@@ -81,3 +84,28 @@ def test_class_methods_too():
 def test_it_is_pickled_by_name_and_copied_as_itself():
     assert pickle.loads(pickle.dumps(Units.factor)) is Units.factor
     assert copy.copy(Units.factor) is copy.deepcopy([Units.factor])[0] is Units.factor
+
+
+def test_a_property_of_a_decorated_method_is_each_instances_own():
+    def loud(function):
+        @functools.wraps(function)
+        def wrapper(*args):
+            return function(*args)
+
+        return wrapper
+
+    class Thing:
+        __hash__ = None
+
+        @property
+        @cached
+        @loud
+        def size(self):
+            return [self]
+
+    thing = Thing()
+    assert thing.size is thing.size
+    reference = weakref.ref(thing)
+    del thing
+    gc.collect()
+    assert reference() is None

@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import MutableMapping
 from functools import partial
+from inspect import signature
 from types import FunctionType, MethodType
 
 from perfkit._base.decorating import checked_kind
@@ -250,7 +251,7 @@ class _InClassBody:
 
     def _function(self) -> Callable[..., Any]:
         if self._made is None:
-            code = self.__wrapped__.__code__
-            is_method = code.co_argcount > 0 and code.co_varnames[0] in ("self", "cls")
+            first = next(iter(signature(self.__wrapped__).parameters), None)
+            is_method = first in ("self", "cls")
             self._made = (cached_method if is_method else cached_function)(self.__wrapped__, self._options)
         return self._made
