@@ -1,7 +1,9 @@
 """How a ttl may be given, and what a function that gives one may return."""
 
+import copy
 import datetime
 import math
+import pickle
 
 import pytest
 
@@ -95,3 +97,13 @@ def test_a_computed_life_of_nothing_is_not_to_be_kept(nothing):
     assert "a" not in cache
     made = cached(ttl=lambda key, value: nothing)(square)
     assert (made(3), made.cache_info().currsize) == (9, 0)
+
+
+def test_copies_compute_lives_too():
+    cache = TTLCache(10, a_life)
+    for again in (copy.copy(cache), pickle.loads(pickle.dumps(cache))):
+        assert again.ttl is a_life
+        again["a"] = 5
+        with pytest.raises(ValueError, match="must be more than 0 seconds, not -5"):
+            again["b"] = -5
+        assert list(again) == ["a"]
