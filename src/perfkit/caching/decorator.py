@@ -101,8 +101,8 @@ def cached(  # noqa: D417 (the unknown are refused)
     For functions, coroutine functions, methods, classmethods and staticmethods (above or below those decorators).
 
     Guarantees:
-        * ``f(1, b=2)``, ``f(a=1, b=2)`` and ``f(1, 2)`` are one entry, defaults filled in. A wrong call raises the
-          function's own TypeError.
+        * ``f(1, b=2)``, ``f(a=1, b=2)`` and ``f(1, 2)`` are one entry, defaults filled in; but not of a decorator's
+          ``wrapper(*args, **kwargs)``, which may pass on others. A wrong call raises the function's own TypeError.
         * However many threads and tasks (on any event loop) want the same call at once, the function is called once,
           and what it returns or raises goes to all of them. If the task that calls it is cancelled, or the thread
           interrupted, another takes over. Two functions that wait for each other don't deadlock: one is called twice.
