@@ -12,7 +12,7 @@ def test_the_line_of_a_cache():
     cache["ada"] = 1
     cache.get("ada")
     cache.get("grace")
-    line = "users: 50.0% of 2 reads hit, 1 entry (maxsize 1,000), 0 evicted, 0 expired, 0 loads, 0 failed"
+    line = "users: 50.0% of 2 reads hit, 1 entry (maxsize 1,000), 0 evicted, 0 expired, 0 refused, 0 loads, 0 failed"
     assert str(cache.stats()) == line
     assert repr(cache.stats()).startswith("CacheStats(name='users', hits=1, misses=1, size=1, maxsize=1000, bytes=None")
 
@@ -30,7 +30,8 @@ def test_the_line_of_a_functions_cache():
         render(None)
     name = render.cache.name
     assert str(render.cache.stats()) == (
-        f"{name}: 25.0% of 4 reads hit, 2 entries, 4 MB (max_bytes 50 MB), 0 evicted, 0 expired, 3 loads, 1 failed"
+        f"{name}: 25.0% of 4 reads hit, 2 entries, 4 MB (max_bytes 50 MB), 0 evicted, 0 expired,"
+        " 0 refused, 3 loads, 1 failed"
     )
 
 

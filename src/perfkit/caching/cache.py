@@ -453,13 +453,21 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         return ttl * (1 - self._jitter * random()) if self._jitter else ttl  # noqa: S311 (spreads, protects nothing)
 
     def _units(self, key: K, value: V) -> float:
-        size = _finite(self.getsizeof(value), "getsizeof", key)
+        size = self._finite(self.getsizeof(value), "getsizeof", key)
         return size if size > self._store.max_size else exact(size)
 
     def _bytes(self, key: K, value: V) -> float:
         if self._sizeof is None:
             return pair_size(key, value)
-        return sum(math.ceil(_finite(self._sizeof(thing), "sizeof", key)) for thing in (key, value))
+        return sum(math.ceil(self._finite(self._sizeof(thing), "sizeof", key)) for thing in (key, value))
+
+    def _finite(self, size: object, what: str, key: K) -> float:
+        """Return a size that somebody's function gave, if it can be kept to and summed up."""
+        checked = checked_size(size, what)
+        if checked == math.inf:
+            self._store.count_refusal()
+            raise TooLarge(f"value too large: {key!r} has an infinite size")
+        return checked
 
     def _shrink_by(self, fraction: float) -> int:
         if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
@@ -509,11 +517,3 @@ class TTLCache(FrequencyBoostLRU["K", "V"]):
         if ttl is None:
             raise TypeError("TTLCache needs a ttl in seconds, ttl=60; FrequencyBoostLRU goes without one")
         super().__init__(maxsize, getsizeof, ttl=ttl, timer=timer, **options)
-
-
-def _finite(size: object, what: str, key: object) -> float:
-    """Return a size that somebody's function gave, if it can be kept to and summed up."""
-    checked = checked_size(size, what)
-    if checked == math.inf:
-        raise TooLarge(f"value too large: {key!r} has an infinite size")
-    return checked

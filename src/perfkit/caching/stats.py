@@ -23,7 +23,8 @@ class CacheStats:
     """What a cache has done since it was made.
 
     ``hits`` and ``misses`` count reads; under threads without a GIL ``hits`` may be a few short. ``expired`` to
-    ``cleared`` count the entries that left, by cause. ``loads`` are calls of a loader or of the cached function,
+    ``cleared`` count the entries that left, by cause. ``refused`` are values that were not kept: too large, turned down
+    by ``cache_if``, or with a life of 0. ``loads`` are calls of a loader or of the cached function,
     ``load_failures`` those of them that raised, ``load_time`` how long they took (seconds). ``size`` is the number of
     entries, ``bytes`` what they take where the cache has ``max_bytes``, else None.
 
@@ -42,6 +43,7 @@ class CacheStats:
     replaced: int
     deleted: int
     cleared: int
+    refused: int
     loads: int
     load_failures: int
     load_time: LatencySummary
@@ -55,6 +57,7 @@ class CacheStats:
         return (
             f"{self.name}: {self.hit_ratio:.1%} of {_counted(self.hits + self.misses, 'read', 'reads')} hit,"
             f" {self._room()}, {self.evicted:,} evicted, {self.expired:,} expired,"
+            f" {self.refused:,} refused,"
             f" {_counted(self.loads, 'load', 'loads')}, {self.load_failures:,} failed"
         )
 
@@ -97,6 +100,7 @@ def stats_of(
         replaced=causes["replaced"],
         deleted=causes["deleted"],
         cleared=causes["cleared"],
+        refused=sum(store.refused for store in stores),
         loads=load_time.count,
         load_failures=0 if loads is None else loads.failures,
         load_time=load_time,
