@@ -125,8 +125,8 @@ def cached(  # noqa: D417 (the unknown are refused)
         max_bytes: the most bytes of keys and values, as `FrequencyBoostLRU` measures them.
         cache_if: ``cache_if(value)`` tells whether a value is kept.
         error_ttl: seconds (or timedeltas) by exception type, such as ``{TimeoutError: 5}``: such an exception is raised
-            again for so long without a call. The first that fits counts. Failures are bound by ``maxsize`` and by those
-            seconds, not by ``max_bytes``.
+            again for so long without a call. The first that fits counts. Failures are kept beside the results, under
+            the same limits once more.
         refresh_ahead: a fraction of the ttl, between 0 and 1: the first call after it gets the value there is and has
             it computed again in the background (a thread; a task for a coroutine function). A failure there is logged.
         stale_if_error: seconds after its ttl for which an expired value is returned while the function raises.

@@ -166,7 +166,8 @@ class MemoLoad(Load):
             return
         failures = self.store.failures_kept()
         if failures.find(self.key) is None:
-            failures.put(self.key, _without_frames(error), seconds)
+            with contextlib.suppress(TooLarge):
+                failures.put(self.key, _without_frames(error), seconds)
 
 
 _REFRESH_FAILED = "refreshing %s for the key %r failed; the old value serves until it expires"

@@ -19,9 +19,9 @@ _LEAVES = (str, bytes, int, float, bool, type(None), bytearray, complex)
 def deep_size(thing: Any) -> int:
     """Return the bytes of an object and of what built-in containers in it hold, each object counted once.
 
-    dict, list, tuple, set, frozenset and deque (and subclasses) are looked into. Of an object with an integer
-    ``nbytes`` (numpy, memoryview, many data frames' columns) that is taken, if it is more than what ``sys.getsizeof``
-    says. Of others only ``sys.getsizeof`` counts: what they refer to is not looked at. O(n) in
+    dict, list, tuple, set, frozenset and deque (and subclasses), and exceptions' arguments, are looked into. Of an
+    object with an integer ``nbytes`` (numpy, memoryview, many data frames' columns) that is taken, if it is more than
+    what ``sys.getsizeof`` says. Of others only ``sys.getsizeof`` counts: what they refer to is not looked at. O(n) in
     the objects it looks at.
     """
     seen: set[int] = set()
@@ -49,7 +49,9 @@ def _own_size(item: Any) -> int:
 def _contents(item: Any) -> Iterable[Any]:
     if isinstance(item, dict):
         return [*item.keys(), *item.values()]
-    return item if isinstance(item, _COLLECTIONS) else ()
+    if isinstance(item, _COLLECTIONS):
+        return item
+    return item.args if isinstance(item, BaseException) else ()
 
 
 def pair_size(key: Any, value: Any) -> int:

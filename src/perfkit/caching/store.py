@@ -173,11 +173,15 @@ class Store:
             self.refused += 1
 
     def failures_kept(self) -> Store:
-        """Return the store of what was raised instead of a value, made now if there is none."""
+        """Return the store of what was raised instead of a value, made now if there is none; bound as this one is."""
         with self.lock:
             if self.failures is None:
                 self.failures = Store(
-                    max_count=self.max_count, max_size=_FOREVER, weigh=None, timer=self.timer, on_evict=None
+                    max_count=self.max_count,
+                    max_size=self.max_size,
+                    weigh=self._weigh,
+                    timer=self.timer,
+                    on_evict=None,
                 )
             return self.failures
 
