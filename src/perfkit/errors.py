@@ -47,7 +47,7 @@ __all__ = ["PerfkitError", *_PARTS]  # noqa: PLE0604 (a list of str, drawn from 
 
 
 class PerfkitError(Exception):
-    """The root of every error that perfkit raises on its own account.
+    """The root of the errors that are perfkit's own: not of wrong arguments, nor of what mappings raise.
 
     Subclasses take a message and keyword facts, which become attributes. They pickle and copy with both, whatever the
     constructor of the builtin beside them asks for.

@@ -72,7 +72,7 @@ class Store:
         self.max_count = max_count
         self.max_size = max_size
         self.size: float = 0
-        self.misses = self.evicted = 0
+        self.misses = self.evicted = self.refused = 0
         self.failures: Store | None = None  # what was raised instead of a value, where that is kept
         self.evictions = dict.fromkeys(CAUSES, 0)
         self.aging = aging
@@ -166,12 +166,21 @@ class Store:
         with self.lock:
             self.misses += 1
 
+    def count_refusal(self) -> None:
+        """Count a value that isn't kept."""
+        with self.lock:
+            self.refused += 1
+
     def failures_kept(self) -> Store:
-        """Return the store of what was raised instead of a value, made now if there is none."""
+        """Return the store of what was raised instead of a value, made now if there is none; bound as this one is."""
         with self.lock:
             if self.failures is None:
                 self.failures = Store(
-                    max_count=self.max_count, max_size=_FOREVER, weigh=None, timer=self.timer, on_evict=None
+                    max_count=self.max_count,
+                    max_size=self.max_size,
+                    weigh=self._weigh,
+                    timer=self.timer,
+                    on_evict=None,
                 )
             return self.failures
 
@@ -519,6 +528,7 @@ class Store:
     def _checked_size(self, key: Any, value: Any) -> float:
         size = 1 if self._weigh is None else self._weigh(key, value)
         if not size <= self.max_size or not self.max_count:
+            self.count_refusal()
             raise TooLarge(f"value too large: {key!r} has a size of {size:,}, and the most is {self._most():,}")
         return size
 
