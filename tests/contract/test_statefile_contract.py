@@ -110,6 +110,25 @@ def test_changing(make, path):
     assert path.read_text() == "[\n  1,\n  2\n]"
 
 
+@pytest.mark.parametrize("scalar", ["text", 5, 1.5, True, None])
+def test_what_holds_nothing_to_change_in_place_is_saved_instead(make, path, scalar):
+    path.write_text(json.dumps(scalar))
+    state, ran = make(path, timeout=5), []
+    for change in (lambda: state.edit().__enter__(), lambda: state.update(ran.append)):
+        with pytest.raises(TypeError, match=r"save\(\), or keep a dict or a list"):
+            change()
+    assert ran == []
+    assert state.load() == scalar
+    state.save([scalar])
+    assert state.update(lambda document: document.pop()) == scalar
+
+
+def test_what_an_update_returns_is_not_the_document(make, path):
+    state = make(path)
+    assert state.update(lambda document: {**document, "n": 5}) == {**MINE, "n": 5}
+    assert state.load() == MINE
+
+
 def test_indent_none_is_compact(make, path):
     make(path, indent=None).save({"a": [1, 2]})
     assert path.read_bytes() == b'{"a":[1,2]}'
@@ -188,6 +207,23 @@ def test_missing(make, tmp_path):
     with state.edit():
         pass
     assert state.exists(), "an edit makes the file, also if it leaves the default as it is"
+
+
+def test_changes_are_counted_by_how_they_were_made(make, path):
+    state = make(path)
+    for _ in range(2):
+        with state.edit() as document:
+            document["n"] += 1
+    with pytest.raises(ZeroDivisionError), state.edit():
+        raise ZeroDivisionError
+    version = state.save({"n": 0})
+    state.save({"n": 0}, base=version)
+    with pytest.raises(errors.StateFileConflict):
+        state.save({}, base="absent")
+    state.update(bump)
+    figures = state.stats()
+    assert (figures.edits, figures.saves, figures.updates, figures.groups) == (2, 2, 1, 1)
+    assert (figures.unchanged, figures.conflicts) == (1, 1)
 
 
 def test_a_missing_directory_is_named(make, tmp_path):
@@ -307,6 +343,19 @@ def test_nesting_in_a_task_is_refused(path):
         return await state.update(bump)
 
     assert asyncio.run(main()) == 1
+
+
+def test_the_wrong_kind_of_with_names_the_twin(path):
+    async def main():
+        async with perfkit.StateFile(path).edit():
+            pass
+
+    with pytest.raises(TypeError, match=r"entered by `with`.*perfkit\.AsyncStateFile"):
+        asyncio.run(main())
+    with pytest.raises(TypeError, match=r"entered by `async with`.*perfkit\.StateFile"):
+        with perfkit.AsyncStateFile(path).edit():
+            pass
+    assert json.loads(path.read_text()) == MINE
 
 
 HOLD = """

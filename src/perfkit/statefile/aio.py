@@ -5,7 +5,7 @@ import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +15,7 @@ from perfkit._base.atomic import Durability
 from perfkit._base.clock import Deadline
 from perfkit.statefile.calls import absolute, check_mutator, check_version
 from perfkit.statefile.codec import Encoded
+from perfkit.statefile.editing import AsyncEditing
 from perfkit.statefile.errors import StateFileCorrupt, StateFileLockError
 from perfkit.statefile.grouping import Group
 from perfkit.statefile.lock import Hold
@@ -127,20 +128,12 @@ class AsyncStateFile:
         """Return ``(document, version)``: a fresh copy, and the version it was read at; see `StateFile.snapshot`."""
         return await self._read(self._store.snapshot)
 
-    @asynccontextmanager
-    async def edit(self) -> AsyncIterator[Any]:
+    def edit(self) -> AbstractAsyncContextManager[Any]:
         """Read, change in place, write: ``async with state.edit() as doc: …``; see `StateFile.edit`.
 
         The lock is held while the block awaits, also against other processes: keep what it awaits short.
         """
-        self._bind()
-        turn = self._turn(_this_task())
-        try:
-            base, document = await turn.hold(self._begin, self._deadline())
-            yield document
-            await turn.finish(partial(self._commit, base, document))
-        finally:
-            turn.leave()
+        return AsyncEditing(self._editing())
 
     async def update(self, fn: Callable[[Any], T]) -> T:
         """Change the document by ``fn(doc)``, in place, and return what ``fn`` returns; see `StateFile.update`.
@@ -194,10 +187,10 @@ class AsyncStateFile:
 
     def _begin(self, hold: Hold) -> tuple[Reading, Any]:
         base = self._store.begin(hold)
-        return base, base.copy()
+        return base, self._store.changeable(base)
 
     def _commit(self, base: Reading, document: Any, hold: Hold) -> None:
-        self._store.commit(hold, base, self._store.encode(document))
+        self._store.edited(hold, base, document)
 
     def _overwrite(self, encoded: Encoded, base: str | None, hold: Hold) -> str:
         return self._store.overwrite(hold, encoded, base)
@@ -209,6 +202,17 @@ class AsyncStateFile:
 
     def _turn(self, owner: object) -> Turn:
         return Turn(self._store.target, owner, on_queued=self._refuse_nesting, on_had=self._store.waits.record)
+
+    @asynccontextmanager
+    async def _editing(self) -> AsyncIterator[Any]:
+        self._bind()
+        turn = self._turn(_this_task())
+        try:
+            base, document = await turn.hold(self._begin, self._deadline())
+            yield document
+            await turn.finish(partial(self._commit, base, document))
+        finally:
+            turn.leave()
 
     async def _offload(self, fn: Callable[[], T]) -> T:
         self._bind()

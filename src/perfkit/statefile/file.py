@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, TypeVar
 
 from perfkit import registry
@@ -13,6 +13,7 @@ from perfkit._base import fork
 from perfkit._base.atomic import Durability
 from perfkit._base.clock import Deadline
 from perfkit.statefile.calls import absolute, check_mutator, check_version, missing_directory
+from perfkit.statefile.editing import Editing
 from perfkit.statefile.errors import StateFileCorrupt
 from perfkit.statefile.grouping import Group
 from perfkit.statefile.lock import Hold, lock_for, refuse_nesting_in
@@ -163,15 +164,16 @@ class StateFile:
             self._recover()
             return self._store.snapshot()
 
-    @contextmanager
-    def edit(self) -> Iterator[Any]:
+    def edit(self) -> AbstractContextManager[Any]:
         """Read, change in place, write: ``with state.edit() as doc: doc["n"] += 1``.
 
         No other thread or process that uses perfkit changes the file between the reading and the writing. The document
         is a fresh copy; what it is when the block ends is written. An exception in the block writes nothing and passes
-        through. A document that is neither dict nor list can't be changed in place: use `save`.
+        through. To replace the document whole, use `save`: ``doc = …`` in the block would only rename a variable.
 
         Raises:
+            TypeError: the document is neither dict nor list, so nothing in it can be changed in place. The block
+                doesn't run.
             StateFileTimeout: the lock was not had in ``timeout`` seconds.
             StateFileLockError: this thread is editing this file already; or the block is left in a forked child.
             StateFileEncodeError: the document holds something JSON has no form for; nothing was written.
@@ -179,11 +181,7 @@ class StateFile:
 
         Cost: an encoding, a decoding, a comparison and an atomic replace; under ``"power"`` also two flushes.
         """
-        with self._locked(Deadline(self._store.options.timeout)) as hold:
-            base = self._store.begin(hold)
-            document = base.copy()
-            yield document
-            self._store.commit(hold, base, self._store.encode(document))
+        return Editing(self._editing())
 
     def update(self, fn: Callable[[Any], T]) -> T:
         """Change the document by ``fn(doc)``, in place, and return what ``fn`` returns once the change is in the file.
@@ -193,9 +191,11 @@ class StateFile:
         all. Each is answered after the write that holds its change. One whose ``fn`` raises, or makes a document that
         can't be written, gets that exception alone, and nothing of its change stays.
 
-        ``fn`` is an ordinary function. It may run in another caller's thread, and more than once (if a neighbour fails,
-        the others run again on a fresh copy; only the last run counts), so it should depend on its document alone.
-        Using this state file inside ``fn`` to change it raises StateFileLockError.
+        ``fn`` is an ordinary function that changes the document it gets. What it returns is for the caller alone: a new
+        document, as of ``lambda doc: {**doc, "n": 1}``, is not written. It may run in another caller's thread, and more
+        than once (if a neighbour fails, the others run again on a fresh copy; only the last run counts), so it should
+        depend on its document alone and do nothing else. Using this state file inside ``fn`` to change it raises
+        StateFileLockError.
 
         Raises as `edit`, and whatever ``fn`` raises, unwrapped. After a StateFileTimeout ``fn`` has had no effect.
         Cost: as `edit`, shared among those who waited.
@@ -258,6 +258,14 @@ class StateFile:
         Views in use stay.
         """
         return self._store.reader.forget()
+
+    @contextmanager
+    def _editing(self) -> Iterator[Any]:
+        with self._locked(Deadline(self._store.options.timeout)) as hold:
+            base = self._store.begin(hold)
+            document = self._store.changeable(base)
+            yield document
+            self._store.edited(hold, base, document)
 
     @contextmanager
     def _locked(self, deadline: Deadline) -> Iterator[Hold]:

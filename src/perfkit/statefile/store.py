@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from perfkit._base import atomic
@@ -38,7 +39,8 @@ class Store:
         self.reader = Reader(path, trust_stat=options.trust_stat)
         self.writes = LatencyRecorder()
         self.waits = LatencyRecorder()
-        self.unchanged = self.updates = self.groups = self.conflicts = self.recovered = 0
+        self.edits = self.saves = self.updates = self.groups = 0
+        self.unchanged = self.conflicts = self.recovered = 0
 
     def target(self) -> str:
         """Return the real path, which is where lock, temporary file and data are.
@@ -93,6 +95,21 @@ class Store:
             self._set_aside(hold, error)
             return self._default()
 
+    def changeable(self, base: Reading) -> Any:
+        """Return a copy of the document for somebody to change in place; TypeError if nothing in it can be."""
+        document = base.copy()
+        if not isinstance(document, (dict, list)):
+            raise TypeError(
+                f"the document of {self.path} is {document!r:.60}, in which edit() and update() can change nothing: "
+                "replace it with save(), or keep a dict or a list in the file"
+            )
+        return document
+
+    def edited(self, hold: Hold, base: Reading, document: Any) -> None:
+        """Commit what became of a `changeable` document."""
+        self.commit(hold, base, self.encode(document))
+        self.edits += 1
+
     def commit(self, hold: Hold, base: Reading, encoded: codec.Encoded) -> None:
         """Make ``encoded`` the content, unless the content is that already."""
         hold.check()
@@ -113,7 +130,7 @@ class Store:
         Each gets its result or its own error and is ``done``; what stops them all is raised.
         """
         base = self.begin(hold)
-        encoded, good = replay(batch, base.copy, self.encode)
+        encoded, good = replay(batch, partial(self.changeable, base), self.encode)
         try:
             if encoded is not None:
                 self.commit(hold, base, encoded)
@@ -139,6 +156,7 @@ class Store:
                 current=current.version(),
             )
         self.commit(hold, current, encoded)
+        self.saves += 1
         return Reading(encoded.raw, None).version()
 
     def remove(self, hold: Hold) -> bool:
