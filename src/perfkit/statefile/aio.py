@@ -3,7 +3,6 @@
 import asyncio
 import os
 import threading
-import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -18,7 +17,8 @@ from perfkit.statefile.codec import Encoded
 from perfkit.statefile.editing import AsyncEditing
 from perfkit.statefile.errors import StateFileCorrupt, StateFileLockError
 from perfkit.statefile.grouping import Group
-from perfkit.statefile.lock import Hold
+from perfkit.statefile.lock import Hold, refuse_nesting_in
+from perfkit.statefile.loops import this_task
 from perfkit.statefile.options import Options
 from perfkit.statefile.reader import Reading
 from perfkit.statefile.stats import StateFileStats, stats_of
@@ -30,12 +30,6 @@ __all__ = ["AsyncStateFile"]
 T = TypeVar("T")
 
 
-def _this_task() -> object:
-    """Return what tells the running task from others; weak, for a queue must not keep an abandoned edit alive."""
-    task = asyncio.current_task()
-    return None if task is None else weakref.ref(task)
-
-
 class _Job:
     """One caller of `AsyncStateFile.update`."""
 
@@ -44,7 +38,7 @@ class _Job:
     def __init__(self, fn: Callable[[Any], Any], deadline: Deadline) -> None:
         self.fn = fn
         self.deadline = deadline
-        self.owner = _this_task()
+        self.owner = this_task()
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.result: Any = None
         self.error: BaseException | None = None
@@ -144,6 +138,7 @@ class AsyncStateFile:
         check_mutator(fn)
         self._bind()
         job = _Job(fn, self._deadline())
+        refuse_nesting_in(self._store.target, job.owner)
         with self._mutex:
             self._group.submit(job)
         if self._group.leader is job:
@@ -200,13 +195,17 @@ class AsyncStateFile:
     def _deadline(self) -> Deadline:
         return Deadline(self._store.options.timeout)
 
-    def _turn(self, owner: object) -> Turn:
+    def _turn_of(self, task: object) -> Turn:
+        refuse_nesting_in(self._store.target, task)
+        return self._turn(task)
+
+    def _turn(self, owner: object = None) -> Turn:
         return Turn(self._store.target, owner, on_queued=self._refuse_nesting, on_had=self._store.waits.record)
 
     @asynccontextmanager
     async def _editing(self) -> AsyncIterator[Any]:
         self._bind()
-        turn = self._turn(_this_task())
+        turn = self._turn_of(this_task())
         try:
             base, document = await turn.hold(self._begin, self._deadline())
             yield document
@@ -229,7 +228,7 @@ class AsyncStateFile:
 
     async def _locked(self, work: Callable[[Hold], T]) -> T:
         self._bind()
-        turn = self._turn(_this_task())
+        turn = self._turn_of(this_task())
         try:
             return await turn.once(work, self._deadline())
         finally:
@@ -243,7 +242,7 @@ class AsyncStateFile:
     async def _lead(self) -> None:
         """Commit groups until nobody waits."""
         while (job := self._group.leader) is not None:
-            self._leaders_turn = turn = self._turn(object())
+            self._leaders_turn = turn = self._turn()
             try:
                 await turn.once(self._run, job.deadline)
             except Exception as error:  # noqa: BLE001 (it goes to the caller that led)

@@ -175,7 +175,8 @@ class StateFile:
             TypeError: the document is neither dict nor list, so nothing in it can be changed in place. The block
                 doesn't run.
             StateFileTimeout: the lock was not had in ``timeout`` seconds.
-            StateFileLockError: this thread is editing this file already; or the block is left in a forked child.
+            StateFileLockError: this thread is editing this file already; or a task of the event loop that runs in this
+                thread is; or the block is left in a forked child.
             StateFileEncodeError: the document holds something JSON has no form for; nothing was written.
             FileNotFoundError, StateFileCorrupt: as `view`. OSError: not writable, disk full; the old content is intact.
 
@@ -286,17 +287,15 @@ class StateFile:
             self._store.begin(hold)
 
     def _await(self, job: _Job, deadline: Deadline) -> None:
-        """Wait until the job is done, or its caller is to lead; withdraw if neither comes in time."""
-        if not job.wait(deadline.remaining()):
-            self._withdraw(job, deadline)
-            job.wait(None)  # it was taken, or is to lead: the word is on its way
-
-    def _withdraw(self, job: _Job, deadline: Deadline) -> None:
-        """Raise StateFileTimeout, unless it is too late for that."""
+        """Wait until the job is done, or its caller is to lead; withdraw, and raise, if neither comes."""
+        error = lock_for(self._store.target()).wait(job.wait, deadline)
+        if error is None:
+            return
         with self._mutex:
             withdrawn = self._group.leader is not job and self._group.withdraw(job)
         if withdrawn:
-            raise lock_for(self._store.target()).timed_out(deadline.timeout)
+            raise error
+        job.wait(None)  # it was taken, or is to lead: the word is on its way
 
     def _lead(self, job: _Job, deadline: Deadline) -> None:
         """Commit everything that waits when the lock is had, then answer, and hand on the lead."""
