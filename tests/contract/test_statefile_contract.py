@@ -466,10 +466,22 @@ def test_memory_is_given_back(make, path):
     assert state.view() == view
 
 
+async def coroutine(document):
+    """Neither for update() nor for default=."""
+
+
+def generator(document):
+    yield
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
         ({"default": {}}, TypeError, "callable"),
+        ({"default": coroutine}, TypeError, "'coroutine' is a coroutine or generator function"),
+        ({"default": generator}, TypeError, "ordinary function"),
+        ({"name": 5}, TypeError, "name must be a str"),
+        ({"name": b"state"}, TypeError, "name must be a str"),
         ({"indent": "2"}, TypeError, "spaces"),
         ({"indent": True}, TypeError, "spaces"),
         ({"indent": -1}, ValueError, "0 to 32"),
@@ -489,18 +501,49 @@ def test_bad_arguments_say_what_is_allowed(make, path, arguments, error, says):
         make(path, **arguments)
 
 
-@pytest.mark.parametrize(("path", "error"), [(None, TypeError), (3, TypeError), (b"x", TypeError), ("", ValueError)])
-def test_bad_paths_say_what_is_allowed(make, path, error):
-    with pytest.raises(error, match="path must"):
+@pytest.mark.parametrize(
+    ("path", "error", "says"),
+    [
+        (None, TypeError, "pathlib"),
+        (3, TypeError, "pathlib"),
+        (b"x", TypeError, "fsdecode"),
+        ("", ValueError, "empty"),
+        ("a\0b.json", ValueError, "NUL"),
+        ("data/", ValueError, "add the file's name"),
+        ("data/.", ValueError, "add the file's name"),
+        ("..", ValueError, "add the file's name"),
+        ("~/state.json", ValueError, "expanduser"),
+    ],
+)
+def test_bad_paths_say_what_is_allowed(make, path, error, says):
+    with pytest.raises(error, match=f"^path .*{says}"):
         make(path)
+    with pytest.raises(error, match=f"^path .*{says}"):
+        perfkit.read_json(path)
 
 
-async def coroutine(document):
-    """Not for update()."""
+@pytest.mark.parametrize("name", ["~", "~$draft.json", "a~", "state.", "..json"])
+def test_names_that_only_look_wrong_are_taken(make, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    make(name).save([])
+    assert make(name).path == str(tmp_path / name)
+    assert perfkit.read_json(name) == []
 
 
-def generator(document):
-    yield
+def test_a_directory_of_the_name_is_spelled_out(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").mkdir()
+    make("./~/state.json").save([])
+    assert (tmp_path / "~" / "state.json").exists()
+
+
+@pytest.mark.parametrize("document", [{1}, {"when": object()}])
+def test_a_default_that_json_refuses_is_named(make, tmp_path, document):
+    state = make(tmp_path / "none.json", default=lambda: document)
+    for use in (state.view, state.load, lambda: state.update(bump)):
+        with pytest.raises(errors.StateFileEncodeError, match=r"^default= of .*none\.json.* is not JSON"):
+            use()
+    assert not state.exists()
 
 
 @pytest.mark.parametrize("fn", [None, 3, coroutine, generator])

@@ -12,7 +12,7 @@ from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.atomic import Durability
 from perfkit._base.clock import Deadline
-from perfkit.statefile.calls import absolute, check_mutator, check_version, missing_directory
+from perfkit.statefile.calls import absolute, check_mutator, check_version, missing_directory, named
 from perfkit.statefile.editing import Editing
 from perfkit.statefile.errors import StateFileCorrupt
 from perfkit.statefile.grouping import Group
@@ -109,7 +109,7 @@ class StateFile:
     ) -> None:
         options = Options(default, indent, durability, timeout, allow_nan, recover, trust_stat)
         self._store = Store(absolute(path), options)
-        self.name = name or os.path.basename(self._store.path)
+        self.name = named(name, self._store.path)
         self._after_fork_in_child()
         fork.after_in_child(self)
         registry.register(self, part="statefile")

@@ -78,11 +78,14 @@ class Store:
 
     def encode(self, document: Any) -> codec.Encoded:
         """Encode a document; StateFileEncodeError names the place that JSON has no form for."""
+        return self._encoded(document, f"{self.path} was not written")
+
+    def _encoded(self, document: Any, complaint: str) -> codec.Encoded:
         try:
             return codec.encode(document, indent=self.options.indent, allow_nan=self.options.allow_nan)
         except codec.Unserializable as error:
             raise StateFileEncodeError(
-                f"{self.path} was not written: at {error.where}, {error.reason}", path=self.path, where=error.where
+                f"{complaint}: at {error.where}, {error.reason}", path=self.path, where=error.where
             ) from error.__cause__
 
     def begin(self, hold: Hold) -> Reading:
@@ -187,7 +190,7 @@ class Store:
                 f"{os.strerror(errno.ENOENT)}, and StateFile has no default=, such as default=dict",
                 self.path,
             )
-        encoded = self.encode(self.options.default())
+        encoded = self._encoded(self.options.default(), f"default= of {self.path} made what can't be written")
         return Reading(encoded.raw, encoded.tree, version=ABSENT)
 
     def _replaced(self, hold: Hold, base: str | None) -> Reading:
