@@ -179,8 +179,25 @@ def test_versions(make, path):
     assert state.stats().conflicts == 1
     version = state.save(document, base=caught.value.current)
     assert state.save({"n": 7}, base=version) == other.snapshot()[1]
-    with pytest.raises(TypeError, match="snapshot"):
-        state.save({}, base=3)
+    for wrong, error in [(3, TypeError), ("", ValueError), (version[:-1], ValueError), (version.upper(), ValueError)]:
+        with pytest.raises(error, match=r"base must be .* snapshot\(\)"):
+            state.save({}, base=wrong)
+    assert state.load() == {"n": 7}
+
+
+def test_a_file_that_came_or_went_is_a_conflict(make, path):
+    state = make(path)
+    _, version = state.snapshot()
+    with pytest.raises(errors.StateFileConflict, match="was made by somebody else") as caught:
+        state.save({}, base="absent")
+    assert (caught.value.base, caught.value.current) == ("absent", version)
+    state.delete()
+    with pytest.raises(errors.StateFileConflict, match="was deleted by somebody else") as caught:
+        state.save({}, base=version)
+    assert (caught.value.base, caught.value.current) == (version, "absent")
+    assert not state.exists()
+    state.save({}, base=caught.value.current)
+    assert state.load() == {}
 
 
 def test_the_version_depends_on_content_alone(make, path, tmp_path):

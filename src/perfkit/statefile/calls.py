@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from perfkit.statefile.reader import ABSENT, DIGEST_BYTES
+
 __all__ = ["absolute", "check_default", "check_mutator", "check_version", "missing_directory", "named"]
 
 
@@ -82,8 +84,18 @@ def _called(fn: object) -> str:
 
 def check_version(base: object) -> None:
     """Refuse what no snapshot() gave."""
-    if base is not None and not isinstance(base, str):
+    if base is None:
+        return
+    if not isinstance(base, str):
         raise TypeError(f"base must be a version from snapshot() or save(), or None to overwrite, not {base!r}")
+    if base != ABSENT and not _is_digest(base):
+        raise ValueError(
+            f"base must be a version as snapshot() or save() gave it, whole, or {ABSENT!r}; not {base!r:.80}"
+        )
+
+
+def _is_digest(version: str) -> bool:
+    return len(version) == 2 * DIGEST_BYTES and set(version) <= set("0123456789abcdef")
 
 
 @contextmanager

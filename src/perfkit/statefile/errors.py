@@ -21,9 +21,10 @@ class StateFileError(PerfkitError):
 
 
 class StateFileConflict(StateFileError, RuntimeError):
-    """Somebody wrote the file since the version that ``save(doc, base=version)`` was based on. Nothing was written.
+    """Somebody wrote or deleted the file since the version that ``save(doc, base=version)`` was based on.
 
-    ``base`` is the version the caller had, ``current`` the one the file is at.
+    Nothing was written. ``base`` is the version the caller had, ``current`` the one the file is at; either is
+    ``"absent"`` where there was, or is, no file.
     """
 
     base: str

@@ -223,11 +223,13 @@ class StateFile:
 
         Args:
             document: what ``json.dumps`` takes.
-            base: the version that `snapshot` gave (or the last `save`): if somebody has written since, nothing is
-                written and StateFileConflict is raised. ``"absent"`` writes only a file that isn't there. None
+            base: the version that `snapshot` gave (or the last `save`): if somebody has written or deleted the file
+                since, nothing is written and StateFileConflict is raised, whose ``current`` is the version there is
+                now, ``"absent"`` if there is no file. A base of ``"absent"`` writes only a file that isn't there. None
                 overwrites whatever is there, a corrupt file too.
 
-        Raises as `edit`, and StateFileConflict. Cost: as `edit` without reading.
+        Raises as `edit`, and StateFileConflict; TypeError or ValueError for a base that no snapshot gave.
+        Cost: as `edit` without reading.
         """
         check_version(base)
         encoded = self._store.encode(document)

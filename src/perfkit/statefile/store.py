@@ -16,13 +16,11 @@ from perfkit.statefile.errors import StateFileConflict, StateFileCorrupt, StateF
 from perfkit.statefile.grouping import Mutation, replay
 from perfkit.statefile.lock import Hold
 from perfkit.statefile.options import Options
-from perfkit.statefile.reader import Reader, Reading, read_whole
+from perfkit.statefile.reader import ABSENT, Reader, Reading, read_whole
 
-__all__ = ["ABSENT", "Store"]
+__all__ = ["Store"]
 
 logger = logging.getLogger("perfkit.statefile")
-
-ABSENT = "absent"
 
 
 class Store:
@@ -151,13 +149,7 @@ class Store:
         current = self._replaced(hold, base)
         if base is not None and current.version() != base:
             self.conflicts += 1
-            raise StateFileConflict(
-                f"{self.path} was written by somebody else since version {base}: "
-                "take a new snapshot(), merge your change into it, and save again",
-                path=self.path,
-                base=base,
-                current=current.version(),
-            )
+            raise self._conflict(base, current.version())
         self.commit(hold, current, encoded)
         self.saves += 1
         return Reading(encoded.raw, None).version()
@@ -208,6 +200,16 @@ class Store:
             elif base is not None:
                 raise
             return Reading(b"", None, version=ABSENT)
+
+    def _conflict(self, base: str, current: str) -> StateFileConflict:
+        happened = "deleted" if current == ABSENT else "made" if base == ABSENT else "written"
+        return StateFileConflict(
+            f"{self.path} was {happened} by somebody else since version {base}: "
+            "take a new snapshot(), merge your change into it, and save again",
+            path=self.path,
+            base=base,
+            current=current,
+        )
 
     def _settle(self, hold: Hold, good: Sequence[Mutation], error: BaseException) -> None:
         """End the mutators whose change is in the file although the commit raised: nobody may apply it again.
