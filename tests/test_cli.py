@@ -1,5 +1,6 @@
 """The command as users meet it: real processes, real terminals, real signals."""
 
+import codecs
 import os
 import re
 import select
@@ -49,6 +50,7 @@ class Terminal:
         pty = pytest.importorskip("pty", reason="needs a system with pseudo-terminals")
         self._ours, self.fd = pty.openpty()
         self._deadline = time.monotonic() + PATIENCE
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode  # a read may end in the middle of a sign
         self.text = ""
 
     def hand_over(self):
@@ -73,7 +75,7 @@ class Terminal:
             data = os.read(self._ours, 65536)
         except OSError:  # what Linux says when the other end is closed
             return False
-        self.text += data.decode()
+        self.text += self._decode(data)
         return bool(data)
 
 
