@@ -58,8 +58,8 @@ class StateFileEncodeError(StateFileError, TypeError, ValueError):
 class StateFileLockError(StateFileError, RuntimeError):
     """The lock cannot be had in this way: whoever holds it would wait for itself, or it was carried over a fork.
 
-    An edit inside an edit of the same file would wait for itself. So would a `StateFile` that is called in a coroutine
-    while a task of the same event loop is editing: it stops the loop, and with it the task.
+    An edit inside an edit of the same file would wait for itself. So would a ``StateFile`` that is called in a
+    coroutine while a task of the same event loop is editing: it stops the loop, and with it the task.
     """
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from perfkit._base.histogram import LatencySummary
+from perfkit._base.latency_summary import LatencySummary
 from perfkit.statefile.store import Store
 
-__all__ = ["StateFileStats", "stats_of"]
+__all__ = ["LatencySummary", "StateFileStats", "stats_of"]
 
 
 @dataclass(frozen=True, slots=True)
