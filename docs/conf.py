@@ -24,6 +24,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True  # a name is told as readers import it, not by the file it lives in
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 
