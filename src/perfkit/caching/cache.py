@@ -151,6 +151,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             aging=self._aging,
             never=self._never,
             timeless=self._timeless,
+            in_bytes=self._max_bytes is not None,
         )
         self._find = self._store.data.get
         fork.after_in_child(self)

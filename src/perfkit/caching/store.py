@@ -57,9 +57,11 @@ class Store:
         aging: tuple[float, float] | None = None,
         never: float | None = None,
         timeless: bool = False,
+        in_bytes: bool = False,
     ) -> None:
         """Make an empty store.
 
+        ``in_bytes``: whether that is what ``weigh`` gives.
         ``never``: what EXPIRES is for ever; infinity for readers that compare it without looking. ``timeless``: readers
         don't look at EXPIRES at all, so nothing may expire.
         ``aging``: at which fraction of its ttl an entry turns SOFT, and for how many seconds after its ttl it stays.
@@ -79,6 +81,7 @@ class Store:
         self.never = never
         self.timeless = timeless
         self._weigh = weigh
+        self._in_bytes = in_bytes
         self._policy = Lift(min(max(1, max_count), UNBOUNDED))
         self._deadlines = Deadlines()
         self._is_timed = False  # whether anything ever expires here
@@ -95,6 +98,7 @@ class Store:
             aging=self.aging,
             never=self.never,
             timeless=self.timeless,
+            in_bytes=self._in_bytes,
         )
 
     def hits(self) -> int:
@@ -519,7 +523,7 @@ class Store:
 
     def _bytes(self) -> float:
         """Return about how many bytes keys and values take, from a few of them if nobody has measured."""
-        if self.max_size is not _FOREVER:
+        if self._in_bytes:
             return self.size
         entries = self.entries()
         sample = entries[:: max(1, len(entries) // _SAMPLE)]
