@@ -10,7 +10,7 @@
         ├── StateFileConflict     (RuntimeError)            somebody wrote since the version that save() was based on
         ├── StateFileCorrupt      (json.JSONDecodeError)    the file is not JSON; it was not touched
         ├── StateFileEncodeError  (TypeError, ValueError)   the document holds something that JSON has no form for
-        ├── StateFileLockError    (RuntimeError)            an edit inside an edit of a file, or carried over a fork
+        ├── StateFileLockError    (RuntimeError)            a change would wait for itself, or is carried over a fork
         └── StateFileTimeout      (TimeoutError)            the lock was not had in time
 
 An error of a part lives in the part and is loaded from here on first use. Facts are attributes; every error pickles
@@ -47,7 +47,7 @@ __all__ = ["PerfkitError", *_PARTS]  # noqa: PLE0604 (a list of str, drawn from 
 
 
 class PerfkitError(Exception):
-    """The root of every error that perfkit raises on its own account.
+    """The root of the errors that are perfkit's own: not of wrong arguments, nor of what mappings raise.
 
     Subclasses take a message and keyword facts, which become attributes. They pickle and copy with both, whatever the
     constructor of the builtin beside them asks for.

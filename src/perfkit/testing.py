@@ -1,7 +1,7 @@
 """What perfkit's own tests are made with, for the tests of programs that use perfkit.
 
-Everything in perfkit that reads a clock takes it as ``timer=``: pass a `FakeClock`, and a test says how time goes by
-instead of waiting for it.
+Whatever in perfkit expires takes its clock as ``timer=``: pass a `FakeClock`, and a test says how time goes by instead
+of waiting for it.
 """
 
 import math

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from random import random
 
 from perfkit._base.exceptions import without_frames
@@ -94,14 +95,14 @@ class MemoLoad(Load):
         """Put the value into the store, if that was asked for."""
         options = self._memo.options
         if options.cache_if is not None and not options.cache_if(value):
+            self.store.count_refusal()
             return
         ttl = None if options.ttl is None else self._memo.ttl(self.key, value)
         if ttl is not None and not ttl > 0:
+            self.store.count_refusal()
             return
-        try:
+        with contextlib.suppress(TooLarge):  # the store has counted it
             self.store.put(self.key, value, ttl, self.tags, flight)
-        except TooLarge:
-            return
 
     def bridges(self, error: BaseException) -> bool:
         """Do as `Load.bridges`; keep the error, or have an old value stand in for it, where that was asked for."""
@@ -164,7 +165,8 @@ class MemoLoad(Load):
             return
         failures = self.store.failures_kept()
         if failures.find(self.key) is None:
-            failures.put(self.key, without_frames(error), seconds)
+            with contextlib.suppress(TooLarge):
+                failures.put(self.key, without_frames(error), seconds)
 
 
 _REFRESH_FAILED = "refreshing %s for the key %r failed; the old value serves until it expires"
