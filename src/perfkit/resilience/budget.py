@@ -72,7 +72,7 @@ class RetryBudget:
     def deposit(self) -> None:
         """Say that a call begins; `retry` does."""
         with self._lock:
-            self._tokens.deposit()
+            self._tokens.deposit(self._timer())
 
     def take(self) -> bool:
         """Tell whether a retry may be made, which takes a token; `retry` does."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["Tokens"]
 
+_ALMOST_ONE = 1 - 1e-9  # ten times a tenth is a little less than 1 in floats
+
 
 class Tokens:
     """A bucket of at most ``most`` tokens, full at first. ``each`` drips in a call, and ``rate`` each second."""
@@ -17,15 +19,15 @@ class Tokens:
         self._tokens = most
         self._at = now
 
-    def deposit(self) -> None:
+    def deposit(self, now: float) -> None:
         """A call begins."""
-        self._tokens = min(self._most, self._tokens + self._each)
+        self._tokens = min(self._most, self.left(now) + self._each)
 
     def take(self, now: float) -> bool:
         """Take one token for a retry, if there is a whole one; tell whether there was."""
-        if self.left(now) < 1:
+        if self.left(now) < _ALMOST_ONE:
             return False
-        self._tokens -= 1
+        self._tokens = max(0.0, self._tokens - 1)
         return True
 
     def left(self, now: float) -> float:
