@@ -42,7 +42,6 @@ class Beats:
         "good",
         "in_row",
         "is_lost",
-        "is_running",
         "last_success",
         "misses",
         "times_lost",
@@ -58,7 +57,6 @@ class Beats:
         self._under_way: int | None = None  # its number
         self._was_missed = False  # so nothing that becomes of it counts
         self.began = 0.0
-        self.is_running = False
         self.is_lost = False
         self.beats = 0
         self.good = 0
@@ -69,15 +67,14 @@ class Beats:
 
     def start(self, now: float) -> None:
         """Beat from now on. The peer is taken to be there until it is found missing."""
-        self.is_running = True
+        self._was_missed = True  # what is under way since before doesn't count
         self.is_lost = False
         self.in_row = 0
         self._due = now
-        self._overdue = now + self._timeout  # of one that hangs since before it was stopped
+        self._overdue = now + self._timeout
 
     def stop(self) -> None:
         """Beat no more. What becomes of a beat under way doesn't count; none begins beside it."""
-        self.is_running = False
         self._was_missed = True
 
     def abandon(self) -> None:

@@ -207,11 +207,11 @@ class Heartbeat:
 
     def _note(self, event: Event | None) -> None:
         """Log a change, and have the hooks told of it. One that takes back what they don't know of yet is none."""
-        if event is None:
-            return
-        _log_change(self.name, event, self._beats.in_row)
+        if event is not None:
+            _log_change(self.name, event, self._beats.in_row)
         with self._lock:
-            self._untold = event if self._untold is None else None
+            if event is not None:
+                self._untold = event if self._untold is None else None
             if self._untold is not None and not self._is_telling and self._pulse is not None:
                 self._is_telling = self._pulse.tell()
 
