@@ -3,6 +3,7 @@
 ::
 
     PerfkitError
+    ├── BreakerOpen               (ConnectionError)         the call was not made: its circuit breaker is open
     ├── CacheDumpError
     │   ├── CacheDumpCorrupt      (ValueError)              the file is no dump of a cache, or not a whole one
     │   └── CacheDumpRefused      (TypeError)               an entry holds something that a dump has no form for
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from perfkit.caching.errors import CacheDumpCorrupt as CacheDumpCorrupt
     from perfkit.caching.errors import CacheDumpError as CacheDumpError
     from perfkit.caching.errors import CacheDumpRefused as CacheDumpRefused
+    from perfkit.resilience.errors import BreakerOpen as BreakerOpen
     from perfkit.statefile.errors import StateFileConflict as StateFileConflict
     from perfkit.statefile.errors import StateFileCorrupt as StateFileCorrupt
     from perfkit.statefile.errors import StateFileEncodeError as StateFileEncodeError
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from perfkit.statefile.errors import StateFileTimeout as StateFileTimeout
 
 _PARTS = {
+    "BreakerOpen": "perfkit.resilience.errors",
     "CacheDumpCorrupt": "perfkit.caching.errors",
     "CacheDumpError": "perfkit.caching.errors",
     "CacheDumpRefused": "perfkit.caching.errors",

@@ -334,7 +334,7 @@ class PoolBase(Generic[C]):
         """Try the first of several factories again, while connections of others serve."""
         if not any(entry.source for entry in self._entries()):
             return
-        if self._sources.first_may_work() and not self._core.connecting:
+        if not self._core.connecting:  # its breaker says when
             self._do(self._return_to_first, self._decide(self._core.attempt))
 
     def _needs_upkeep(self) -> bool:

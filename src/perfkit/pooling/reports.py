@@ -9,6 +9,7 @@ import warnings
 
 from perfkit._base.exceptions import without_frames
 from perfkit.pooling.errors import PoolTimeout
+from perfkit.resilience.errors import BreakerOpen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def warn_of_lost(name: str, lost: list[Entry]) -> None:
 
 
 def log_failure(name: str, error: BaseException) -> None:
-    """Log an attempt to connect that failed."""
+    """Log an attempt to connect that failed; a breaker's refusal is none."""
+    if isinstance(error, BreakerOpen):
+        return
     _logger().warning("%s could not connect: %s: %s", name, type(error).__name__, error)
 
 

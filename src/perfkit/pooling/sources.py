@@ -53,11 +53,6 @@ class Sources:
         """Return the first factory alone."""
         return Sources(*zip(*self._pairs[:1], strict=True))
 
-    def first_may_work(self) -> bool:
-        """Tell whether the first factory's breaker would let a call pass now."""
-        breaker = self._pairs[0][1]
-        return breaker is None or breaker.state != "open" or breaker.retry_after <= 0
-
     def __len__(self) -> int:
         return len(self._pairs)
 
