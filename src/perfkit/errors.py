@@ -7,6 +7,12 @@
     ├── CacheDumpError
     │   ├── CacheDumpCorrupt      (ValueError)              the file is no dump of a cache, or not a whole one
     │   └── CacheDumpRefused      (TypeError)               an entry holds something that a dump has no form for
+    ├── PoolError
+    │   ├── NotLent               (ValueError)              what was given back is not lent by this pool
+    │   ├── PoolClosed            (RuntimeError)            the pool was closed
+    │   ├── PoolFull              (TimeoutError)            as many as may wait for a connection do so already
+    │   ├── PoolLoopError         (RuntimeError)            an AsyncPool in another event loop than its own
+    │   └── PoolTimeout           (TimeoutError)            no connection came free in time
     └── StateFileError
         ├── StateFileConflict     (RuntimeError)            somebody wrote since the version that save() was based on
         ├── StateFileCorrupt      (json.JSONDecodeError)    the file is not JSON; it was not touched
@@ -25,6 +31,12 @@ if TYPE_CHECKING:
     from perfkit.caching.errors import CacheDumpCorrupt as CacheDumpCorrupt
     from perfkit.caching.errors import CacheDumpError as CacheDumpError
     from perfkit.caching.errors import CacheDumpRefused as CacheDumpRefused
+    from perfkit.pooling.errors import NotLent as NotLent
+    from perfkit.pooling.errors import PoolClosed as PoolClosed
+    from perfkit.pooling.errors import PoolError as PoolError
+    from perfkit.pooling.errors import PoolFull as PoolFull
+    from perfkit.pooling.errors import PoolLoopError as PoolLoopError
+    from perfkit.pooling.errors import PoolTimeout as PoolTimeout
     from perfkit.resilience.errors import BreakerOpen as BreakerOpen
     from perfkit.statefile.errors import StateFileConflict as StateFileConflict
     from perfkit.statefile.errors import StateFileCorrupt as StateFileCorrupt
@@ -38,6 +50,12 @@ _PARTS = {
     "CacheDumpCorrupt": "perfkit.caching.errors",
     "CacheDumpError": "perfkit.caching.errors",
     "CacheDumpRefused": "perfkit.caching.errors",
+    "NotLent": "perfkit.pooling.errors",
+    "PoolClosed": "perfkit.pooling.errors",
+    "PoolError": "perfkit.pooling.errors",
+    "PoolFull": "perfkit.pooling.errors",
+    "PoolLoopError": "perfkit.pooling.errors",
+    "PoolTimeout": "perfkit.pooling.errors",
     "StateFileConflict": "perfkit.statefile.errors",
     "StateFileCorrupt": "perfkit.statefile.errors",
     "StateFileEncodeError": "perfkit.statefile.errors",

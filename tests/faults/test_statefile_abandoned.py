@@ -45,7 +45,7 @@ def abandon(coroutine, until):
     del coroutine
 
     async def wait():
-        while not until():  # noqa: ASYNC110 (some of what is waited for happens in threads)
+        while not until():
             await asyncio.sleep(0)
 
     loop.run_until_complete(asyncio.wait_for(wait(), PATIENCE))

@@ -324,7 +324,7 @@ class AsyncPeer(Peer):
 
     async def until(self, semaphore, times=1):
         for _ in range(times):
-            while not semaphore.acquire(blocking=False):  # noqa: ASYNC110 (threads wait for it elsewhere)
+            while not semaphore.acquire(blocking=False):
                 await asyncio.sleep(0.001)
 
     told_in: list = []  # noqa: RUF012 (each test makes its own below)
@@ -450,7 +450,7 @@ def test_beats_or_hooks_may_stop_it_on_the_loop(apeer):
         first, other = apeer.heartbeat(apeer.abeat, on_lost=on_lost), apeer.heartbeat(beat)
         first.start()
         other.start()
-        while len(ended) < 2:  # noqa: ASYNC110 (both come by themselves)
+        while len(ended) < 2:
             await asyncio.sleep(0.001)
         assert not first.is_running
         assert not other.is_running

@@ -495,7 +495,7 @@ def test_a_task_that_waits_can_be_cancelled():
     async def main():
         flaky = Flaky(OSError())
         task = asyncio.create_task(perfkit.retry(on=OSError, wait=60, max_wait=60, timeout=None)(asynchronous(flaky))())
-        while not flaky.began:  # noqa: ASYNC110 (the task is on its way)
+        while not flaky.began:
             await asyncio.sleep(0)
         await asyncio.sleep(0.001)
         task.cancel()

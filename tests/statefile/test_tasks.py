@@ -30,7 +30,7 @@ def test_one_task_leads_though_the_next_caller_comes_as_the_last_is_answered(tmp
             await state.update(slow)
 
         caller = asyncio.create_task(two_updates())
-        while not entered.is_set():  # noqa: ASYNC110 (a thread sets it)
+        while not entered.is_set():
             await asyncio.sleep(0.001)
         try:
             return asyncio.all_tasks() - {asyncio.current_task(), caller}
@@ -123,7 +123,7 @@ def test_nor_behind_another_thread_that_waits_for_the_task(state, a_state):
     async def main():
         async with a_state.edit():
             other = asyncio.create_task(asyncio.to_thread(state.update, count))
-            while not state._group.waiting:  # noqa: ASYNC110 (a thread fills it)
+            while not state._group.waiting:
                 await asyncio.sleep(0.001)
             with pytest.raises(errors.StateFileLockError, match="AsyncStateFile"):
                 state.update(count)
@@ -151,7 +151,7 @@ def test_a_thread_waits_for_a_worker_that_gives_the_lock_back_by_itself(path, a_
 
     async def main():
         slowly = asyncio.create_task(a_state.update(slow))
-        while not entered.is_set():  # noqa: ASYNC110 (a thread sets it)
+        while not entered.is_set():
             await asyncio.sleep(0.001)
         releasing = threading.Thread(target=release)
         releasing.start()

@@ -7,6 +7,7 @@ tasks that the pool owns: no caller's cancellation stops it half-way, and giving
 from __future__ import annotations
 
 import asyncio
+import math
 import weakref
 from contextlib import suppress
 from inspect import isawaitable
@@ -19,7 +20,7 @@ from perfkit.pooling import reports
 from perfkit.pooling.base import C, PoolBase
 from perfkit.pooling.errors import PoolLoopError
 from perfkit.pooling.options import wait_of
-from perfkit.pooling.pauses import pause_of
+from perfkit.pooling.pauses import WHILE_WAITED_FOR
 from perfkit.pooling.sources import is_final, pause_after
 
 TYPE_CHECKING = False
@@ -151,7 +152,6 @@ class AsyncPool(PoolBase[C]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._watchers: list[asyncio.Future[None]] = []
         self._timer_handle: asyncio.TimerHandle | None = None
-        self._rings_at = float("inf")
 
     def connection(self, timeout: float | None = None) -> AsyncLease[C]:
         """Lend a connection: ``async with pool.connection() as conn:``.
@@ -185,7 +185,7 @@ class AsyncPool(PoolBase[C]):
         self._bind()
         if self._decide(self._core.warm, self._timer()):
             return
-        self._be_kept_up()
+        self._see_to_it()
         await self._watch_until(self._is_warm_or_never, patience)
         self._core.check_open()
         if self._core.size < self._core.min_size:
@@ -237,7 +237,7 @@ class AsyncPool(PoolBase[C]):
         patience = self._options.timeout if timeout is None else wait_of(timeout, 0.0)
         began, again = monotonic(), False
         while True:
-            entry = self._idle.pop() if self._idle else await self._queue(began + patience, patience, again=again)
+            entry = self._idle.pop() if self._idle else await self._queue(began, patience, again=again)
             if (self._is_plain and entry.retired is None) or await self._is_fit(entry):
                 break
             again = True
@@ -245,17 +245,16 @@ class AsyncPool(PoolBase[C]):
         entry.uses += 1
         return entry
 
-    async def _queue(self, deadline: float, patience: float, *, again: bool) -> Entry:
+    async def _queue(self, began: float, patience: float, *, again: bool) -> Entry:
         """Wait in line, and return what is handed over."""
         ticket = Ticket(loop=self._loop)
-        ticket.patience, ticket.deadline = patience, deadline
+        ticket.patience, ticket.deadline = patience, began + patience
         if again or not self._core.line_up(ticket):
             self._bind()
             self._decide(self._core.ask, ticket, self._timer(), again=again)
-        if deadline < self._rings_at:
-            self._ring_at(deadline)
-        if not self._is_kept_up:
-            self._be_kept_up()
+        look_at = began + (min(WHILE_WAITED_FOR, patience))
+        if look_at < self._rings_at:
+            self._ring_by(look_at)
         if not patience:
             self._time_out()
         try:
@@ -363,7 +362,7 @@ class AsyncPool(PoolBase[C]):
         while not is_so():
             future: asyncio.Future[None] = asyncio.Future()
             self._watchers.append(future)
-            left = None if until == float("inf") else until - monotonic()
+            left = None if until == math.inf else until - monotonic()
             done, _ = await asyncio.wait((future,), timeout=left)
             if not done:
                 return False
@@ -397,7 +396,7 @@ class AsyncPool(PoolBase[C]):
                 is_final=is_final(error),
                 least=pause_after(error),
             )
-            self._be_kept_up(soon=True)
+            self._see_to_it()
         else:
             self._decide(self._core.connected, attempt, self._entry(conn, place), self._timer())
 
@@ -445,31 +444,16 @@ class AsyncPool(PoolBase[C]):
 
     # -- upkeep, by one timer of the loop
 
-    def _be_kept_up(self, *, soon: bool = False) -> None:
-        if soon or not self._is_kept_up:
-            self._is_kept_up = True
-            self._ring_in(pause_of(self._core, self._timer(), self._options.leak_after))
-
     def _ring_in(self, seconds: float) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._ring_at(monotonic() + seconds)
-
-    def _ring_at(self, when: float) -> None:
-        """Have `_keep_up` called by then."""
-        if when >= self._rings_at or self._loop is None:
-            return
         if self._timer_handle is not None:
             self._timer_handle.cancel()
-        self._rings_at = when
-        self._timer_handle = self._loop.call_later(when - monotonic(), _ring, weakref.ref(self))
+        if self._loop is not None and not self._loop.is_closed():
+            self._timer_handle = self._loop.call_later(seconds, _ring, weakref.ref(self))
 
     def _keep_up(self) -> None:
-        self._rings_at, self._timer_handle = float("inf"), None
+        self._rings_at = math.inf
         self._time_out()
-        self._look_around()
-        self._is_kept_up = False
-        if self._needs_upkeep():
-            self._be_kept_up()
+        super()._keep_up()
 
     def _time_out(self) -> None:
         """Tell those whose time is up, and see to it that the others are told in time."""
@@ -481,7 +465,7 @@ class AsyncPool(PoolBase[C]):
             else:
                 deadlines.append(ticket.deadline)
         if deadlines:
-            self._ring_at(min(deadlines))
+            self._ring_by(min(deadlines))
 
 
 def _ring(pool: weakref.ref[AsyncPool[Any]]) -> None:

@@ -22,6 +22,7 @@ from perfkit.pooling.entry import Entry
 from perfkit.pooling.errors import NotLent
 from perfkit.pooling.lent import Lent
 from perfkit.pooling.options import Options, check_sizes
+from perfkit.pooling.pauses import pause_of
 from perfkit.pooling.sources import sources_of
 
 TYPE_CHECKING = False
@@ -105,7 +106,7 @@ class PoolBase(Generic[C]):
         self._idle = self._core.idle
         self._waiting = self._core.waiting
         self._returned: deque[Entry] = deque()
-        self._is_kept_up = False
+        self._rings_at = math.inf  # when `_keep_up` will be called, by time.monotonic
         self._closing = 0  # connections that are being closed
 
     def release(self, conn: C) -> None:
@@ -155,7 +156,7 @@ class PoolBase(Generic[C]):
         self._options.min_size, self._options.max_size = least, most
         self._decide(self._core.resize, least, most, self._timer())
         if self._core.is_used:
-            self._be_kept_up()
+            self._see_to_it()
 
     def stats(self) -> PoolStats:
         """Return the pool's figures, a `PoolStats`. Cost: some 100 µs."""
@@ -200,8 +201,8 @@ class PoolBase(Generic[C]):
         """Try the preferred factory; in the background."""
         raise NotImplementedError
 
-    def _be_kept_up(self, *, soon: bool = False) -> None:
-        """See to it that `_keep_up` is called in time; ``soon``: something is due before what was known."""
+    def _ring_in(self, seconds: float) -> None:
+        """Have `_keep_up` called in so many seconds, and not when that was to be before."""
         raise NotImplementedError
 
     # -- giving back
@@ -314,13 +315,26 @@ class PoolBase(Generic[C]):
     def _watch(self, entry: Entry) -> None:
         entry.taken_at, entry.taken_by = self._timer(), reports.where()
 
-    def _look_around(self) -> None:
-        """Do what time asks for."""
+    def _keep_up(self) -> None:
+        """Do what time asks for, and see when it will next."""
+        self._rings_at = math.inf
         self._decide(self._core.tick, self._timer())
         if self._is_watching:
             self._look_for_leaks()
         if len(self._sources) > 1:
             self._look_for_preferred()
+        if self._needs_upkeep():
+            self._see_to_it()
+
+    def _see_to_it(self) -> None:
+        """See to it that `_keep_up` is called when the next thing known is due."""
+        self._ring_by(time.monotonic() + self._decide(pause_of, self._core, self._timer(), self._options.leak_after))
+
+    def _ring_by(self, when: float) -> None:
+        """See to it that `_keep_up` is called by then."""
+        if when < self._rings_at:
+            self._rings_at = when
+            self._ring_in(when - time.monotonic())
 
     def _look_for_leaks(self) -> None:
         now = self._timer()

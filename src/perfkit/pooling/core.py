@@ -137,7 +137,6 @@ class Core:
                 f"{self.name}: {len(self.waiting)} callers wait for a connection already, and max_waiting is"
                 f" {self.max_waiting}",
                 pool=self.name,
-                timeout=0.0,
             )
 
     def line_up(self, ticket: Ticket) -> bool:
@@ -240,6 +239,8 @@ class Core:
         """
         self._end(attempt)
         self.errors += 1
+        if is_final and self.error is not None and not self.is_final:
+            error.__cause__ = self.error  # what a breaker opened for says more than that it is open
         self.error, self.is_final = error, is_final
         if now >= self.retry_at:  # of several that began together, the first has lengthened the wait
             first, most = self._backoff

@@ -20,8 +20,8 @@ class PoolTimeout(PoolError, TimeoutError):
     timeout: float
 
 
-class PoolFull(PoolTimeout):
-    """As many as may wait (``max_waiting``) wait already; this caller was turned away at once (``timeout`` is 0.0)."""
+class PoolFull(PoolError, TimeoutError):
+    """As many as may wait (``max_waiting``) wait already; this caller was turned away at once."""
 
 
 class PoolClosed(PoolError, RuntimeError):

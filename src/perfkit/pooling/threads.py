@@ -19,7 +19,7 @@ from perfkit._base.workers import Workers
 from perfkit.pooling import reports
 from perfkit.pooling.base import C, PoolBase
 from perfkit.pooling.options import wait_of
-from perfkit.pooling.pauses import pause_of
+from perfkit.pooling.pauses import WHILE_WAITED_FOR
 from perfkit.pooling.sources import is_final, pause_after
 
 TYPE_CHECKING = False
@@ -231,7 +231,7 @@ class Pool(PoolBase[C]):
         patience = wait_of(timeout, self._options.timeout)
         if self._decide(self._core.warm, self._timer()):
             return
-        self._be_kept_up()
+        self._see_to_it()
         self._watch_until(self._is_warm_or_never, patience)
         self._core.check_open()
         if self._core.size < self._core.min_size:
@@ -296,7 +296,7 @@ class Pool(PoolBase[C]):
         """Wait in line, and return what is handed over, or what is idle; None if another was quicker."""
         try:
             self._decide(self._core.ask, ticket, self._timer(), again=again)
-            self._be_kept_up()
+            self._ring_by(time.monotonic() + WHILE_WAITED_FOR)
             if not ticket.wait(left) and self._decide(self._core.withdraw, ticket):
                 ticket.error = self._decide(self._too_late, patience)
         except BaseException:
@@ -411,7 +411,7 @@ class Pool(PoolBase[C]):
                 is_final=is_final(error),
                 least=pause_after(error),
             )
-            self._be_kept_up(soon=True)
+            self._see_to_it()
         else:
             self._decide(self._core.connected, attempt, self._entry(conn, place), self._timer())
 
@@ -446,13 +446,5 @@ class Pool(PoolBase[C]):
 
     # -- upkeep, in the maintenance thread
 
-    def _be_kept_up(self, *, soon: bool = False) -> None:
-        if soon or not self._is_kept_up:
-            self._is_kept_up = True
-            self._alarm.set(self._decide(pause_of, self._core, self._timer(), self._options.leak_after))
-
-    def _keep_up(self) -> None:
-        self._look_around()
-        self._is_kept_up = False
-        if self._needs_upkeep():
-            self._be_kept_up()
+    def _ring_in(self, seconds: float) -> None:
+        self._alarm.set(seconds)
