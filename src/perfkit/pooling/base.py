@@ -50,7 +50,7 @@ class PoolBase(Generic[C]):
 
     def __init__(
         self,
-        connect: Callable[[], Any] | Sequence[Callable[[], Any]],
+        connect: Callable[[], C] | Sequence[Callable[[], C]],
         *,
         max_size: int = 10,
         min_size: int = 0,
@@ -60,10 +60,10 @@ class PoolBase(Generic[C]):
         lifetime_jitter: float = 0.1,
         max_idle: float | None = 600.0,
         max_uses: int | None = None,
-        validate: Callable[[C], Any] | None = None,
+        validate: Callable[[C], object] | None = None,
         validate_after: float = 0.5,
-        reset: Callable[[C], Any] | None = None,
-        close: Callable[[C], Any] | None = None,
+        reset: Callable[[C], object] | None = None,
+        close: Callable[[C], object] | None = None,
         breaker: CircuitBreaker | Sequence[CircuitBreaker] | None = None,
         backoff: tuple[float, float] = (0.1, 30.0),
         leak_after: float | None = None,
@@ -166,6 +166,10 @@ class PoolBase(Generic[C]):
         core = self._core
         state = " closed" if core.is_closed else ""
         return f"<{type(self).__name__} {self.name!r}{state} size={core.size}/{core.max_size} idle={len(core.idle)}>"
+
+    def __del__(self) -> None:
+        for entry in getattr(self, "_idle", ()):  # nobody is left who would take it for lost
+            entry.is_over = True
 
     # -- what a driver has
 

@@ -8,8 +8,8 @@ import sys
 import warnings
 
 from perfkit._base.exceptions import without_frames
+from perfkit.errors import BreakerOpen
 from perfkit.pooling.errors import PoolTimeout
-from perfkit.resilience.errors import BreakerOpen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

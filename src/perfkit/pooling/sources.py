@@ -5,9 +5,9 @@ from __future__ import annotations
 from inspect import isawaitable
 from types import CoroutineType
 
+from perfkit.errors import BreakerOpen
 from perfkit.pooling.options import factories_of
 from perfkit.resilience import CircuitBreaker
-from perfkit.resilience.errors import BreakerOpen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

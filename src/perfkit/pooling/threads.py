@@ -11,105 +11,30 @@ import threading
 import time
 from functools import partial
 from types import CoroutineType
-from typing import Any, Generic
+from typing import Any
 
 from perfkit._base.exceptions import without_frames
 from perfkit._base.maintenance import Alarm
 from perfkit._base.workers import Workers
 from perfkit.pooling import reports
 from perfkit.pooling.base import C, PoolBase
+from perfkit.pooling.lease import Lease, Ticket, WatchedLease
 from perfkit.pooling.options import wait_of
 from perfkit.pooling.pauses import WHILE_WAITED_FOR
 from perfkit.pooling.sources import is_final, pause_after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from types import TracebackType
+    from collections.abc import Callable
     from typing import TypeVar
 
     from perfkit.pooling.entry import Attempt, Entry
-    from perfkit.resilience import CircuitBreaker
 
     R = TypeVar("R")
 
-__all__ = ["Lease", "Pool"]
+__all__ = ["Pool"]
 
 _workers = Workers(1 << 20, "perfkit-pool")  # as many as are connecting or closing at once: one may hang, not all
-
-
-class Ticket:
-    """A thread's place in the queue."""
-
-    __slots__ = ("_gate", "entry", "error", "since")
-
-    def __init__(self, since: float) -> None:
-        self.since = since
-        self.entry: Entry | None = None
-        self.error: Exception | None = None
-        self._gate = threading.Lock()
-        self._gate.acquire()
-
-    def give(self, entry: Entry) -> bool:
-        self.entry = entry
-        self._gate.release()
-        return True
-
-    def nudge(self) -> None:
-        self._gate.release()
-
-    def fail(self, error: Exception) -> None:
-        self.error = error
-        self._gate.release()
-
-    def wait(self, timeout: float) -> bool:
-        """Wait until something is given; False if the time is up."""
-        return self._gate.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX))
-
-
-class Lease(Generic[C]):
-    """What ``pool.connection()`` returns, for one ``with``. Dropped while it is entered, it gives its place back."""
-
-    __slots__ = ("_entry", "_pool", "_timeout")
-
-    def __init__(self, pool: Pool[C], timeout: float | None) -> None:
-        self._pool = pool
-        self._timeout = timeout
-        self._entry: Entry | None = None
-
-    def __enter__(self) -> C:
-        if self._entry is not None:
-            raise RuntimeError("this connection() is entered already; call pool.connection() for each with")
-        self._entry = entry = self._pool._take(self._timeout)
-        return entry.conn  # type: ignore[no-any-return]  # connect() made it
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        entry, self._entry = self._entry, None
-        if entry is None:
-            return
-        if kind is None:
-            self._pool._give(entry)
-        else:
-            self._pool._give_after(entry, kind)
-
-    async def __aenter__(self) -> C:
-        raise TypeError("a Pool is for threads and would stop the event loop: use `with`, or a perfkit.AsyncPool")
-
-    async def __aexit__(self, *raised: object) -> None: ...
-
-
-class WatchedLease(Lease[C]):
-    """A lease that notes when and where it was entered."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> C:
-        conn = super().__enter__()
-        if self._entry is not None:
-            self._pool._watch(self._entry)
-        return conn
 
 
 class Pool(PoolBase[C]):
@@ -165,31 +90,6 @@ class Pool(PoolBase[C]):
     Sources: direct hand-over is psycopg_pool's; jitter, validation by last use and closing apart from the caller are
     HikariCP's.
     """
-
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            connect: Callable[[], C] | Sequence[Callable[[], C]],
-            *,
-            max_size: int = 10,
-            min_size: int = 0,
-            max_waiting: int | None = None,
-            timeout: float | None = 30.0,
-            max_lifetime: float | None = 3600.0,
-            lifetime_jitter: float = 0.1,
-            max_idle: float | None = 600.0,
-            max_uses: int | None = None,
-            validate: Callable[[C], object] | None = None,
-            validate_after: float = 0.5,
-            reset: Callable[[C], object] | None = None,
-            close: Callable[[C], object] | None = None,
-            breaker: CircuitBreaker | Sequence[CircuitBreaker] | None = None,
-            backoff: tuple[float, float] = (0.1, 30.0),
-            leak_after: float | None = None,
-            name: str | None = None,
-            timer: Callable[[], float] = time.monotonic,
-        ) -> None: ...
 
     _barging = 100e-6
 
