@@ -1,4 +1,4 @@
-"""`AsyncPool`: connections shared by the tasks of an event loop (over 400 lines, a third of them what it takes and says).
+"""`AsyncPool`: connections shared by the tasks of an event loop (over 400 lines: a third is what it takes and says).
 
 One thread runs all of it, so nothing is locked. What takes time (connecting, resetting, checking, closing) is done by
 tasks that the pool owns: no caller's cancellation stops it half-way, and giving back is a plain function.
