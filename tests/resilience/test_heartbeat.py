@@ -373,7 +373,7 @@ def test_a_beat_in_a_task_is_cancelled_at_its_timeout(apeer):
         async with apeer.heartbeat(apeer.abeat, timeout=0.01) as heartbeat:
             await apeer.until(apeer.changed)
             assert heartbeat.is_lost
-            assert apeer.cancelled >= 3
+            assert apeer.cancelled >= 2  # the third is on its way
             apeer.hangs = False
             await apeer.until(apeer.changed)
 
