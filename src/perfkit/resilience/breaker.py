@@ -241,21 +241,25 @@ class CircuitBreaker:
 
     def __enter__(self) -> Self:
         period, began = self._begin()
-        under_way = [entry for entry in _entered.get() if not entry.is_over][-_DEEPEST:]
-        _entered.set((*under_way, _Entry(self, period, began)))
+        below = _entered.get()
+        while below is not None and (below[BREAKER] is None or below[DEPTH] >= _DEEPEST):
+            below = below[BELOW]
+        _entered.set([self, period, began, below, 1 if below is None else below[DEPTH] + 1])
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        entries = _entered.get()
-        entry = next((entry for entry in reversed(entries) if entry.breaker is self and not entry.is_over), None)
-        if entry is None:  # it was entered in another context, which nobody can look into
-            return
-        entry.is_over = True
-        _entered.set(tuple(other for other in entries if other is not entry))
-        if error is None:
-            self._returned(entry.period, entry.began)
+        block = _entered.get()
+        if block is not None and block[BREAKER] is self:
+            _entered.set(block[BELOW])
         else:
-            self._raised(entry.period, error, entry.began)
+            block = _find(self, block)
+        if block is None:  # it was entered in another context, which nobody can look into
+            return
+        block[BREAKER] = None
+        if error is None:
+            self._returned(block[PERIOD], block[BEGAN])
+        else:
+            self._raised(block[PERIOD], error, block[BEGAN])
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -283,22 +287,25 @@ class CircuitBreaker:
     # -- a call's beginning and end
 
     def _begin(self) -> tuple[Period, float]:
-        """Return the period that a call belongs to, and the time. Raises BreakerOpen."""
+        """Return the period that a call belongs to, and the time if it will be asked for. Raises BreakerOpen."""
+        window = self._window
+        if window is not None:
+            return window, self._timer() if self._is_timed else 0.0
         now = self._timer()
-        period = self._window
-        if period is not None:
-            return period, now
         answer = self._decide(self._circuit.admit, now)
         if isinstance(answer, Refusal):
             raise BreakerOpen(_refusal(self.name, answer), name=self.name, retry_after=answer.retry_after)
         return answer, now
 
     def _returned(self, period: Period, began: float) -> None:
-        if not self._is_timed and isinstance(period, CountWindow):
+        outcome, now = OK, began
+        if self._is_timed or not isinstance(period, CountWindow):
+            now = self._timer()
+            outcome = self._speed(began, now)
+        if outcome == OK and isinstance(period, CountWindow):
             period.record(OK)
-            return
-        now = self._timer()
-        self._decide(self._circuit.settle, period, self._speed(began, now), now)
+        else:
+            self._decide(self._circuit.settle, period, outcome, now)
 
     def _raised(self, period: Period, error: BaseException, began: float = math.inf) -> None:
         now = self._timer()
@@ -364,21 +371,20 @@ class CircuitBreaker:
         return KeyedBreakers(max_keys, options)
 
 
-class _Entry:
-    """A block that was entered and not yet left. It is no business of the breaker's, which any number may be in."""
+# A block that was entered is a list, for that is what costs least to make; its breaker is None once it has been left.
+BREAKER, PERIOD, BEGAN, BELOW, DEPTH = range(5)
 
-    __slots__ = ("began", "breaker", "is_over", "period")
-
-    def __init__(self, breaker: CircuitBreaker, period: Period, began: float) -> None:
-        self.breaker = breaker
-        self.period = period
-        self.began = began
-        self.is_over = False
-
-
-# The blocks that the running thread or task is in. One that is left elsewhere stays in here; but not many of them do.
-_entered: ContextVar[tuple[_Entry, ...]] = ContextVar("perfkit_breakers_entered", default=())
+# The blocks that the running thread or task is in: the innermost, which has the one around it. They are no business of
+# the breaker's, which any number may be in. One that is left elsewhere stays in here; but not many of them do.
+_entered: ContextVar[list[Any] | None] = ContextVar("perfkit_breakers_entered", default=None)
 _DEEPEST = 1000
+
+
+def _find(breaker: CircuitBreaker, block: list[Any] | None) -> list[Any] | None:
+    """Return the innermost block of a breaker, where blocks are left in another order than they were entered."""
+    while block is not None and block[BREAKER] is not breaker:
+        block = block[BELOW]
+    return block
 
 
 def _with_refusals(
