@@ -6,9 +6,13 @@ import copy
 import gc
 import inspect
 import logging
+import os
 import pickle
+import subprocess
+import sys
 import threading
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -613,6 +617,13 @@ def test_changes_are_told_and_logged_outside_the_lock(caplog):
     assert told == [("rates", old, new, [new]) for old, new in changes]
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
     assert caplog.messages[0] == "breaker 'rates': open, was closed"
+
+
+def test_a_program_without_logging_hears_nothing():
+    program = "import perfkit; perfkit.CircuitBreaker().trip()"
+    environment = os.environ | {"PYTHONPATH": str(Path(perfkit.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
 
 
 def test_a_hook_that_fails_is_logged_and_harms_no_call(caplog):

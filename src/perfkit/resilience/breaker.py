@@ -13,6 +13,7 @@ from perfkit._base import fork
 from perfkit.resilience import limits
 from perfkit.resilience.circuit import FAILED, NEUTRAL, OK, SLOW, Circuit, HalfOpen, Refusal, Rules
 from perfkit.resilience.errors import BreakerOpen
+from perfkit.resilience.logs import logger
 from perfkit.resilience.windows import CountWindow, TimeWindow
 from perfkit.resilience.wrapping import name_of, refuse_coroutine, wrap, wrap_for_a_call
 
@@ -336,13 +337,12 @@ class CircuitBreaker:
     def _tell(self, before: State, after: State) -> None:
         import logging
 
-        logger = logging.getLogger("perfkit.resilience")
         level = logging.WARNING if after == "open" else logging.INFO
-        logger.log(level, "breaker %r: %s, was %s", self.name, after, before)
+        logger().log(level, "breaker %r: %s, was %s", self.name, after, before)
         try:
             self._changed(before, after)
-        except Exception:  # the call itself went as it went
-            logger.exception("on_change of breaker %r failed", self.name)
+        except Exception:  # noqa: BLE001 (it is logged; the call itself went as it went)
+            logger().exception("on_change of breaker %r failed", self.name)
 
     def _changed(self, before: State, after: State) -> None:
         if self._on_change is not None:

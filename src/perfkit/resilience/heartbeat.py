@@ -12,6 +12,7 @@ from perfkit._base.decorating import COROUTINE_FUNCTION, checked_kind, kind_of
 from perfkit._base.histogram import Histogram
 from perfkit.resilience import limits
 from perfkit.resilience.beats import Beats
+from perfkit.resilience.logs import logger
 from perfkit.resilience.wrapping import name_of
 
 TYPE_CHECKING = False
@@ -234,10 +235,7 @@ class Heartbeat:
 
 
 def _log_change(name: str, event: Event, misses: int) -> None:
-    import logging
-
-    logger = logging.getLogger("perfkit.resilience")
     if event == "lost":
-        logger.warning("heartbeat %r: lost, after %d misses in a row", name, misses)
+        logger().warning("heartbeat %r: lost, after %d misses in a row", name, misses)
     else:
-        logger.info("heartbeat %r: back", name)
+        logger().info("heartbeat %r: back", name)

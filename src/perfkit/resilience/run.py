@@ -16,11 +16,10 @@ from perfkit.resilience.attempts import (
     least_wait,
 )
 from perfkit.resilience.errors import BreakerOpen
+from perfkit.resilience.logs import logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from perfkit.resilience.attempts import Reason
     from perfkit.resilience.retrying import Retry
 
@@ -107,7 +106,7 @@ class Run:
         why = _WHY[reason].format(attempts=retry._plan.attempts, timeout=retry._plan.timeout)
         with suppress(Exception):  # an error that takes no note is raised without
             _annotate(error, self._name, failures.note(self._name, elapsed, why))
-        _logger().info(
+        logger().info(
             "retry %r: gave up after %d attempts in %.3f s: %s: %s",
             self._name,
             failures.number,
@@ -118,7 +117,7 @@ class Run:
 
     def _tell(self, error: Exception, wait: float, elapsed: float) -> None:
         number = self._failures.number
-        _logger().debug("retry %r: attempt %d: %s: again in %.3f s", self._name, number, described(error), wait)
+        logger().debug("retry %r: attempt %d: %s: again in %.3f s", self._name, number, described(error), wait)
         if self._retry._on_retry is None:
             return
         from perfkit.resilience.stats import RetryEvent
@@ -126,7 +125,7 @@ class Run:
         try:
             self._retry._on_retry(RetryEvent(self._name, number, error, wait, elapsed))
         except Exception:  # noqa: BLE001 (it is logged; the retry goes on all the same)
-            _logger().exception("on_retry of retry %r failed", self._name)
+            logger().exception("on_retry of retry %r failed", self._name)
 
 
 def _annotate(error: Exception, name: str, note: str) -> None:
@@ -135,9 +134,3 @@ def _annotate(error: Exception, name: str, note: str) -> None:
     if earlier:
         error.__notes__ = [other for other in earlier if not other.startswith(heading_of(name))]
     error.add_note(note)
-
-
-def _logger() -> Any:
-    import logging
-
-    return logging.getLogger("perfkit.resilience")
