@@ -121,12 +121,18 @@ def down_and_back(pages: int, progress: Progress) -> Section:
         for what, took in {"A page while the service is up": up, "A page while it is down": down}.items()
     )
     checks = (
-        Check("Pages with a wrong price", *(Count(wrong[way.name], 3 * asked) for way in both), both=True),
-        Check("Calls to a service known to be down", *(Count(max(0, vain - most), 3 * asked) for vain in in_vain)),
-        Check("Callers beyond one when it is probed", *(Count(at_once(way) - 1, THREADS) for way in both)),
+        _check("Pages with a wrong price", [wrong[way.name] for way in both], 3 * asked, both=True),
+        _check("Calls to a service known to be down", [max(0, vain - most) for vain in in_vain], 3 * asked),
+        _check("Callers beyond one when it is probed", [at_once(way) - 1 for way in both], THREADS),
     )
     note = f"Calls in vain: {before.name} {in_vain[0]:,}, {after.name} {in_vain[1]:,}."
     return Section(f"{THREADS} threads; the service goes down and comes back", comparisons, checks, note)
+
+
+def _check(what: str, bad: list[int], of: int, *, both: bool = False) -> Check:
+    """Return a check of both ways, which had as many cases each."""
+    before, after = bad
+    return Check(what, Count(before, of), Count(after, of), both)
 
 
 def shown(way: Way, pages: int, *, is_up: bool) -> tuple[list[float], int]:
@@ -240,11 +246,10 @@ def turned_away(crowds: int, clients: int, progress: Progress) -> Section:
             took[name] += seconds
             wrong[name] += bad
     before, after = (Latency.of(name, seconds) for name, seconds in took.items())
-    counts = [Count(bad, crowds * clients) for bad in wrong.values()]
     return Section(
         f"{clients} clients at once, of whom a busy service takes ten each 5 ms",
         (Comparison("Until a client has its answer", before, (after,)),),
-        (Check("Clients with a wrong answer", *counts, both=True),),
+        (_check("Clients with a wrong answer", list(wrong.values()), crowds * clients, both=True),),
         f"Times a client was turned away: the ordinary way {theirs.turned_away:,}, perfkit {ours.turned_away:,}.",
     )
 

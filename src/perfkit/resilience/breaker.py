@@ -72,8 +72,8 @@ class CircuitBreaker:
         * No lock is held during a call: what ran side by side without it does so with it.
         * The result of a call that began before the last change of state counts for nothing.
         * A call that is cancelled or interrupted, or raises what is ignored or no Exception, says nothing. A probe's
-          place is given back by it. So it is with `BreakerOpen` of another breaker inside: that call tried nothing.
-          Name `BreakerOpen` itself in ``on`` to count it.
+          place is given back by it. So it is with `perfkit.errors.BreakerOpen` of another breaker inside: that call
+          tried nothing. Name it itself in ``on`` to count it.
         * Your own exceptions pass through as they are.
         * Thread-safe, for any number of threads, tasks and event loops at once; blocks nest. A block that is left in
           another context than it was entered in (a generator, a fixture) counts for nothing, and its probe's place is

@@ -153,7 +153,7 @@ class Heartbeat:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the peer is lost: as many misses in a row, and no good beat since."""
+        """Whether the peer is lost, which it is after so many misses in a row until the next good beat."""
         return self._beats.is_lost
 
     @property

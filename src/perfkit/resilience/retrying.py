@@ -66,7 +66,8 @@ def retry(
         wait: the first wait is drawn from 0 to so many seconds (full jitter); 0 or more.
         max_wait: no wait is drawn from more than 0 to so many seconds.
         factor: how many times as long each wait may be as the one before; 1 or more.
-        budget: a `RetryBudget`, shared with the other calls of the same service, so that retries don't become a storm.
+        budget: a `perfkit.RetryBudget`, shared with the other calls of the same service, so that retries don't become a
+        storm.
         on_retry: ``on_retry(event)`` is called before each wait with a `perfkit.resilience.RetryEvent`, by the caller.
             A plain function. What it raises is logged on ``perfkit.resilience``.
         name: what ``perfkit.stats()``, notes and the log call it; if not given, the first function it decorates.
@@ -77,7 +78,8 @@ def retry(
         * The error that is raised in the end is the function's own, the last one, with its own cause and context. A
           note on it says how many attempts there were in how long, why there are no more, and how the earlier ones
           failed.
-        * `BreakerOpen` is never tried again, nor what is no Exception: cancellation, KeyboardInterrupt, SystemExit.
+        * `perfkit.errors.BreakerOpen` is never tried again, nor what is no Exception: cancellation, KeyboardInterrupt,
+          SystemExit.
         * Waits are random over their whole length, also the longest ones, so that clients don't return in step. Where a
           predicate returned seconds, the jitter comes on top of them.
         * Thread-safe: one object serves any number of functions, threads, tasks and event loops at once.
