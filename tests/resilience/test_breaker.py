@@ -720,6 +720,10 @@ def test_a_breaker_that_nobody_has_is_gone():
     assert "short-lived" not in [snapshot.name for snapshot in perfkit.stats()]
 
 
+async def later(*arguments):
+    return None
+
+
 WRONG = [
     ({"failure_rate": 0}, ValueError, "failure_rate must be a fraction, more than 0 and up to 1, not 0"),
     ({"failure_rate": 1.5}, ValueError, "failure_rate must be a fraction"),
@@ -741,6 +745,7 @@ WRONG = [
     ({"on": [ValueError]}, TypeError, "on must be a subclass of Exception or a tuple of such"),
     ({"ignore": asyncio.CancelledError}, TypeError, "ignore must be a subclass of Exception"),
     ({"on_change": 3}, TypeError, r"on_change must be a function, called as on_change\(breaker, old, new\), not 3"),
+    ({"on_change": later}, TypeError, "on_change must be a plain function, .*: nobody would await it"),
     ({"timer": 3}, TypeError, "timer must be a function that returns seconds"),
 ]
 

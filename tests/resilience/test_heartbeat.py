@@ -557,7 +557,7 @@ WRONG = [
     ({"timeout": -1}, ValueError, "timeout must be more than 0 seconds"),
     ({"misses": 0}, ValueError, "misses must be a whole number from 1"),
     ({"on_lost": 3}, TypeError, r"on_lost must be a function, called as on_lost\(heartbeat\), not 3"),
-    ({"on_back": coroutine_function}, TypeError, "on_back must be a plain function, because beat is one"),
+    ({"on_back": coroutine_function}, TypeError, "on_back must be a plain function, .*: nobody would await it"),
     ({"timer": 3}, TypeError, "timer must be a function that returns seconds"),
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perfkit.resilience.run import Run
+from perfkit.resilience.run import Run, slept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,6 +105,6 @@ class AsyncAttempts(Attempts):
         if not self._is_first():
             if self._wait is None:
                 raise StopAsyncIteration
-            await self._retry._asleep(self._wait)
+            await slept(self._retry._asleep(self._wait))
             self._begin_another()
         return self._next()

@@ -15,7 +15,7 @@ from perfkit.resilience.circuit import FAILED, NEUTRAL, OK, SLOW, Circuit, HalfO
 from perfkit.resilience.errors import BreakerOpen
 from perfkit.resilience.logs import logger
 from perfkit.resilience.windows import CountWindow, TimeWindow
-from perfkit.resilience.wrapping import name_of, refuse_coroutine, wrap, wrap_for_a_call
+from perfkit.resilience.wrapping import call, name_of, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class CircuitBreaker:
     ) -> None:
         if failure_rate is None and consecutive is None and slow_call is None:
             raise ValueError("it would never open: give failure_rate, consecutive or slow_call")
-        limits.check_callable(on_change, "on_change", "on_change(breaker, old, new)")
+        limits.check_hook(on_change, "on_change", "on_change(breaker, old, new)")
         limits.check_timer(timer)
         rules = Rules(
             failure_rate=math.inf if failure_rate is None else limits.check_rate(failure_rate, "failure_rate"),
@@ -172,11 +172,8 @@ class CircuitBreaker:
         Raises BreakerOpen; what the function raises; TypeError for a generator function, and for a plain function that
         returns a coroutine. Cost: 2 µs more than a decorated function, for finding out what kind it is.
         """
-        guarded = wrap_for_a_call(function, "CircuitBreaker", sync=self._sync, asynchronous=self._asynchronous)
-        result: R = guarded(*args, **kwargs)
-        if guarded.__code__.co_flags & 0x80 == 0:  # not a coroutine function
-            refuse_coroutine(result, "CircuitBreaker.call()")
-        return result
+        made: R = call(function, "CircuitBreaker", args, kwargs, sync=self._sync, asynchronous=self._asynchronous)
+        return made
 
     def _quick_sync(self, function: Callable[..., Any]) -> Callable[..., Any]:
         breaker, careful = self, self._sync(function)

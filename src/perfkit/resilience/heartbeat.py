@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from functools import partial
 
 from perfkit import registry
 from perfkit._base import fork
-from perfkit._base.decorating import COROUTINE_FUNCTION, checked_kind, kind_of
+from perfkit._base.decorating import COROUTINE_FUNCTION, checked_kind
 from perfkit._base.histogram import Histogram
 from perfkit.resilience import limits
 from perfkit.resilience.beats import Beats
@@ -97,9 +98,8 @@ class Heartbeat:
         registry.register(self, part="resilience")
 
     def _checked_hook(self, hook: Callable[[Heartbeat], object] | None, name: str) -> Any:
-        limits.check_callable(hook, name, f"{name}(heartbeat)")
-        if hook is not None and not self._is_async and kind_of(hook) == COROUTINE_FUNCTION:
-            raise TypeError(f"{name} must be a plain function, because beat is one: nobody would await it")
+        check = limits.check_callable if self._is_async else limits.check_hook
+        check(hook, name, f"{name}(heartbeat)")
         return hook
 
     # -- for users
@@ -207,22 +207,30 @@ class Heartbeat:
         self._note(event)
 
     def _note(self, event: Event | None) -> None:
-        """Log a change, and have the hooks told of it. One that takes back what they don't know of yet is none."""
-        if event is not None:
-            _log_change(self.name, event, self._beats.in_row)
+        """Have a change told. One that takes back what has not been told yet is none."""
         with self._lock:
             if event is not None:
                 self._untold = event if self._untold is None else None
             if self._untold is not None and not self._is_telling and self._pulse is not None:
                 self._is_telling = self._pulse.tell()
 
-    def _next_hook(self) -> Any:
-        """Return the hook that is to be called next, or None when they know everything."""
+    def _next_change(self) -> Callable[[], Any] | None:
+        """Return what logs the change that is to be told next, and calls its hook; None when all has been told.
+
+        A log may take its time, so it is none of the maintenance thread's business either.
+        """
         with self._lock:
             event, self._untold = self._untold, None
-            hook = None if event is None else self._hooks[event]
-            self._is_telling = hook is not None
-            return hook
+            self._is_telling = event is not None
+        return None if event is None else partial(self._tell, event)
+
+    def _tell(self, event: Event) -> Any:
+        if event == "lost":
+            logger().warning("heartbeat %r: lost, after %d misses in a row", self.name, self._beats.in_row)
+        else:
+            logger().info("heartbeat %r: back", self.name)
+        hook = self._hooks[event]
+        return None if hook is None else hook(self)
 
     def _after_fork_in_child(self) -> None:
         """Neither threads nor the loop's timer are here, and the beats were the parent's."""
@@ -232,10 +240,3 @@ class Heartbeat:
         self._is_telling = False
         self._beats.stop()
         self._beats.abandon()
-
-
-def _log_change(name: str, event: Event, misses: int) -> None:
-    if event == "lost":
-        logger().warning("heartbeat %r: lost, after %d misses in a row", name, misses)
-    else:
-        logger().info("heartbeat %r: back", name)

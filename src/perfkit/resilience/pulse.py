@@ -120,12 +120,12 @@ def _beat(reference: weakref.ref[Heartbeat], context: Context, beat: Callable[[]
 
 
 def _tell(reference: weakref.ref[Heartbeat]) -> None:
-    while (heartbeat := reference()) is not None and (hook := heartbeat._next_hook()) is not None:
+    while (heartbeat := reference()) is not None and (tell := heartbeat._next_change()) is not None:
         try:
-            hook(heartbeat)
+            tell()
         except BaseException:  # noqa: BLE001 (it is logged, and stops nothing; a worker lives on)
             log_failed_hook(heartbeat)
-        del heartbeat
+        del heartbeat, tell
 
 
 def log_failed_hook(heartbeat: Heartbeat) -> None:

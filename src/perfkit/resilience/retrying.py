@@ -14,7 +14,7 @@ from perfkit.resilience.attempts import Plan
 from perfkit.resilience.blocks import AsyncAttempts, Attempt, Attempts
 from perfkit.resilience.budget import RetryBudget
 from perfkit.resilience.run import COUNTED, Run
-from perfkit.resilience.wrapping import name_of, refuse_coroutine, wrap, wrap_for_a_call
+from perfkit.resilience.wrapping import call, name_of, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ class Retry:
         )
         self._asked = _asked(on)
         self._budget = _checked_budget(budget)
-        self._on_retry = _checked_hook(on_retry)
+        limits.check_hook(on_retry, "on_retry", "on_retry(event)")
+        self._on_retry = on_retry
         self._timer = timer
         self._sleep = sleep or time.sleep
         self._asleep = sleep or _sleep_on_loop
@@ -171,14 +172,12 @@ class Retry:
         Raises what the function raises; TypeError for a generator function, and for a plain function that returns a
         coroutine. Cost: 2 µs more than a decorated function, for finding out what kind it is.
         """
-        tried = wrap_for_a_call(function, "retry", sync=self._sync, asynchronous=self._asynchronous)
-        result: R = tried(*args, **kwargs)
-        if tried.__code__.co_flags & 0x80 == 0:  # not a coroutine function
-            refuse_coroutine(result, "retry().call()")
-        return result
+        made: R = call(function, "retry", args, kwargs, sync=self._sync, asynchronous=self._asynchronous)
+        return made
 
     def __iter__(self) -> Iterator[Attempt]:
         """Yield attempts, until one succeeds; the error that ends them is raised where it was."""
+        self._check_sleep()
         return Attempts(self)
 
     def __aiter__(self) -> AsyncIterator[Attempt]:
@@ -198,6 +197,7 @@ class Retry:
             self._counts[what] += 1
 
     def _sync(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        self._check_sleep()
         retry, budget, name = self, self._budget, name_of(function)
 
         def tried(*args: Any, **kwargs: Any) -> Any:
@@ -241,6 +241,11 @@ class Retry:
 
         return tried
 
+    def _check_sleep(self) -> None:
+        """Raise TypeError if ``sleep`` would have to be awaited where nobody can."""
+        if kind_of(self._sleep) == COROUTINE_FUNCTION:
+            raise TypeError("sleep is a coroutine function, for coroutine functions; here give one that blocks")
+
     def _after_fork_in_child(self) -> None:
         self._lock = threading.RLock()
 
@@ -252,6 +257,7 @@ def _asked(on: object) -> Callable[[Exception], object]:
         return lambda error: isinstance(error, kinds)
     if not callable(on):
         raise TypeError(f"on must be exception types or a function, called as on(error), not {on!r}")
+    limits.check_hook(on, "on", "on(error)")
     return on
 
 
@@ -259,13 +265,6 @@ def _checked_budget(budget: object) -> RetryBudget | None:
     if budget is not None and not isinstance(budget, RetryBudget):
         raise TypeError(f"budget must be a perfkit.RetryBudget, shared by the calls of a service, not {budget!r}")
     return budget
-
-
-def _checked_hook(hook: Callable[[RetryEvent], object] | None) -> Callable[[RetryEvent], object] | None:
-    limits.check_callable(hook, "on_retry", "on_retry(event)")
-    if hook is not None and kind_of(hook) == COROUTINE_FUNCTION:
-        raise TypeError("on_retry must be a plain function: nobody awaits it")
-    return hook
 
 
 def _sleep_on_loop(seconds: float) -> Awaitable[None]:

@@ -20,10 +20,12 @@ from perfkit.resilience.logs import logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from perfkit.resilience.attempts import Reason
     from perfkit.resilience.retrying import Retry
 
-__all__ = ["COUNTED", "Run"]
+__all__ = ["COUNTED", "Run", "slept"]
 
 COUNTED = ("retries", "recovered", "out_of_attempts", "out_of_time", "out_of_budget", "not_retryable")
 _COUNTED_AS = {
@@ -67,7 +69,7 @@ class Run:
         wait = self.wait_after(error)
         if wait is None:
             return False
-        await self._retry._asleep(wait)
+        await slept(self._retry._asleep(wait))
         return self.begins_another(error)
 
     def wait_after(self, error: Exception) -> float | None:
@@ -126,6 +128,13 @@ class Run:
             self._retry._on_retry(RetryEvent(self._name, number, error, wait, elapsed))
         except Exception:  # noqa: BLE001 (it is logged; the retry goes on all the same)
             logger().exception("on_retry of retry %r failed", self._name)
+
+
+def slept(pause: Any) -> Any:
+    """Return what a ``sleep`` gave, to be awaited. Raises TypeError if it gave nothing, having slept on the loop."""
+    if pause is None:
+        raise TypeError("sleep must return what can be awaited, as asyncio.sleep does: these are coroutines")
+    return pause
 
 
 def _annotate(error: Exception, name: str, note: str) -> None:
