@@ -246,14 +246,10 @@ class CircuitBreaker:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        block = _entered.get()
-        if block is not None and block[BREAKER] is self:
-            _entered.set(block[BELOW])
-        else:
-            block = _find(self, block)
+        block = _find(self, _entered.get())
         if block is None:  # it was entered in another context, which nobody can look into
             return
-        block[BREAKER] = None
+        block[BREAKER] = None  # the next one to be entered takes it off
         if error is None:
             self._returned(block[PERIOD], block[BEGAN])
         else:
@@ -378,7 +374,7 @@ _DEEPEST = 1000
 
 
 def _find(breaker: CircuitBreaker, block: list[Any] | None) -> list[Any] | None:
-    """Return the innermost block of a breaker, where blocks are left in another order than they were entered."""
+    """Return the innermost block of a breaker; blocks may be left in another order than they were entered."""
     while block is not None and block[BREAKER] is not breaker:
         block = block[BELOW]
     return block

@@ -86,7 +86,8 @@ class Heartbeat:
         self._hooks = {"lost": self._checked_hook(on_lost, "on_lost"), "back": self._checked_hook(on_back, "on_back")}
         self._beat = beat
         self._timeout = limits.check_seconds(timeout, "timeout")
-        self._beats = Beats(limits.check_seconds(every, "every"), self._timeout, limits.check_count(misses, "misses"))
+        self._misses = limits.check_count(misses, "misses")
+        self._beats = Beats(limits.check_seconds(every, "every"), self._timeout, self._misses)
         self._timer = timer
         self.name = name or name_of(beat) or f"heartbeat-{next(_numbers)}"
         self._latency = Histogram()
@@ -159,7 +160,8 @@ class Heartbeat:
     @property
     def is_running(self) -> bool:
         """Whether it beats."""
-        return self._pulse is not None and self._pulse.is_alive()
+        pulse = self._pulse  # read once: another thread may stop it
+        return pulse is not None and pulse.is_alive()
 
     def stats(self) -> HeartbeatStats:
         """Return its figures."""
@@ -226,7 +228,7 @@ class Heartbeat:
 
     def _tell(self, event: Event) -> Any:
         if event == "lost":
-            logger().warning("heartbeat %r: lost, after %d misses in a row", self.name, self._beats.in_row)
+            logger().warning("heartbeat %r: lost, after %d misses in a row", self.name, self._misses)
         else:
             logger().info("heartbeat %r: back", self.name)
         hook = self._hooks[event]
