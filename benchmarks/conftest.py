@@ -17,15 +17,23 @@ from measure import Claim, Contender, Plan, interleaved, ratio, spread
 
 _PACKAGES = (
     "perfkit",
+    "aiobreaker",
     "aiofiles",
     "async-lru",
+    "backoff",
     "cachebox",
     "cachetools",
+    "circuitbreaker",
     "diskcache",
     "filelock",
+    "hyx",
     "moka-py",
     "msgspec",
     "orjson",
+    "purgatory",
+    "pybreaker",
+    "stamina",
+    "tenacity",
     "theine",
     "tinydb",
 )

@@ -15,8 +15,8 @@ default_role = "py:obj"  # `StateFile` in a docstring is a reference
 nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(sys.stdlib_module_names)})(\..*)?"),  # documented elsewhere; the build asks no other site
     ("py:.*", r"perfkit\._base\..*"),  # private
-    ("py:class", r"(perfkit\..*\.)?[A-Z]"),  # a type variable
-    ("py:class", "Ttl|Seconds|Cause|Cached|Decorator"),  # these exist for type checkers alone
+    ("py:class", r"(perfkit\..*\.)?[A-Z](\.k?w?args)?"),  # a type variable
+    ("py:class", "Ttl|Seconds|Cause|Cached|Decorator|Errors|On|State"),  # these exist for type checkers alone
 ]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

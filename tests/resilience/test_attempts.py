@@ -33,6 +33,12 @@ def test_waits_are_spread_over_the_whole_ceiling_also_the_largest(number, chance
     assert plan().wait(number, least, chance) == pytest.approx(least + chance * ceiling)
 
 
+def test_an_attempt_may_begin_at_the_timeout_and_no_later():
+    assert plan(timeout=10.0).objection(1, 4.0, 6.0) is None
+    assert not plan(timeout=10.0).is_late(10.0)
+    assert plan(timeout=10.0).objection(1, 4.0, 6.001) == TIMEOUT
+
+
 class Runs(RuleBasedStateMachine):
     """One call's attempts, again and again; the oracle goes by the times at which attempts really began."""
 

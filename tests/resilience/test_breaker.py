@@ -6,9 +6,13 @@ import copy
 import gc
 import inspect
 import logging
+import os
 import pickle
+import subprocess
+import sys
 import threading
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -582,7 +586,10 @@ def test_blocks_that_are_never_left_here_are_not_kept_without_end():
     context = contextvars.Context()
     for _ in range(3000):
         context.run(breaker.__enter__)
-    assert len(context[breaker_module._entered]) <= breaker_module._DEEPEST + 1
+    kept, block = 0, context[breaker_module._entered]
+    while block is not None:
+        kept, block = kept + 1, block[breaker_module.BELOW]
+    assert kept <= breaker_module._DEEPEST
 
 
 # -- by hand, and hooks
@@ -610,6 +617,13 @@ def test_changes_are_told_and_logged_outside_the_lock(caplog):
     assert told == [("rates", old, new, [new]) for old, new in changes]
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
     assert caplog.messages[0] == "breaker 'rates': open, was closed"
+
+
+def test_a_program_without_logging_hears_nothing():
+    program = "import perfkit; perfkit.CircuitBreaker().trip()"
+    environment = os.environ | {"PYTHONPATH": str(Path(perfkit.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
 
 
 def test_a_hook_that_fails_is_logged_and_harms_no_call(caplog):
@@ -706,6 +720,10 @@ def test_a_breaker_that_nobody_has_is_gone():
     assert "short-lived" not in [snapshot.name for snapshot in perfkit.stats()]
 
 
+async def later(*arguments):
+    return None
+
+
 WRONG = [
     ({"failure_rate": 0}, ValueError, "failure_rate must be a fraction, more than 0 and up to 1, not 0"),
     ({"failure_rate": 1.5}, ValueError, "failure_rate must be a fraction"),
@@ -727,6 +745,7 @@ WRONG = [
     ({"on": [ValueError]}, TypeError, "on must be a subclass of Exception or a tuple of such"),
     ({"ignore": asyncio.CancelledError}, TypeError, "ignore must be a subclass of Exception"),
     ({"on_change": 3}, TypeError, r"on_change must be a function, called as on_change\(breaker, old, new\), not 3"),
+    ({"on_change": later}, TypeError, "on_change must be a plain function, .*: nobody would await it"),
     ({"timer": 3}, TypeError, "timer must be a function that returns seconds"),
 ]
 

@@ -264,6 +264,21 @@ def test_a_probe_that_hangs_is_one_that_failed():
     assert made.state == "open"
 
 
+def test_the_time_of_probes_that_are_out_together_is_the_first_ones():
+    made = tripped(probes=2)
+    made.admit(30.0)
+    made.admit(80.0)
+    assert made.admit(89.0).state == "half-open"
+    made.admit(90.0)
+    assert made.state == "open"
+
+
+def test_a_run_is_broken_by_a_success_in_a_window_of_seconds_too():
+    rules = {"window_seconds": 10.0, "consecutive": 3, "failure_rate": math.inf}
+    assert results(circuit(**rules), [FAILED, FAILED, OK] * 20).state == "closed"
+    assert results(circuit(**rules), [FAILED] * 3).state == "open"
+
+
 def test_a_half_open_circuit_that_nobody_calls_goes_on_waiting():
     made = tripped(probes=2)
     made.settle(made.admit(30.0), OK, 31.0)

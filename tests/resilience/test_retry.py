@@ -533,6 +533,18 @@ def test_one_retry_serves_many_threads():
     assert (retry.stats().recovered, retry.stats().retries) == (800, 1600)
 
 
+def test_a_sleep_of_the_wrong_kind_is_said():
+    clock = FakeClock()
+    retry = perfkit.retry(on=OSError, timer=clock, sleep=clock.asleep)
+    for use in (lambda: retry(len), lambda: retry.call(len, ""), lambda: iter(retry)):
+        with pytest.raises(TypeError, match="sleep is a coroutine function"):
+            use()
+    blocking = perfkit.retry(on=OSError, timer=clock, sleep=clock.sleep)
+    for coroutine in (blocking(asynchronous(Flaky(OSError())))(), in_async_blocks(blocking, Flaky(OSError()))):
+        with pytest.raises(TypeError, match="sleep must return what can be awaited"):
+            finished(coroutine)
+
+
 WRONG = [
     ({"on": KeyboardInterrupt}, TypeError, "on must be a subclass of Exception or a tuple of such"),
     ({"on": (OSError, asyncio.CancelledError)}, TypeError, "on must be a subclass of Exception or a tuple of such"),
@@ -547,7 +559,8 @@ WRONG = [
     ({"factor": 0.5}, ValueError, "factor must be a number from 1, and finite, not 0.5"),
     ({"budget": 0.1}, TypeError, "budget must be a perfkit.RetryBudget, shared by the calls of a service, not 0.1"),
     ({"on_retry": 3}, TypeError, r"on_retry must be a function, called as on_retry\(event\), not 3"),
-    ({"on_retry": Service.later}, TypeError, "on_retry must be a plain function: nobody awaits it"),
+    ({"on_retry": Service.later}, TypeError, "on_retry must be a plain function, .*: nobody would await it"),
+    ({"on": Service.later}, TypeError, "on must be a plain function"),
     ({"timer": 3}, TypeError, "timer must be a function that returns seconds"),
     ({"sleep": 3}, TypeError, r"sleep must be a function, called as sleep\(seconds\), not 3"),
 ]

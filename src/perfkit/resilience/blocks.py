@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from perfkit.resilience.run import Run
+from perfkit.resilience.run import Run, slept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any, Self
 
     from perfkit.resilience.retrying import Retry
 
@@ -14,12 +14,12 @@ __all__ = ["AsyncAttempts", "Attempt", "Attempts"]
 
 
 class Attempt:
-    """One attempt of a ``for`` or ``async for`` over a `retry`: ``with attempt: ...``."""
+    """One attempt of a ``for`` or ``async for`` over a `perfkit.retry`: ``with attempt: ...``."""
 
     __slots__ = ("_attempts", "number")
 
-    def __init__(self, attempts: Attempts | AsyncAttempts, number: int) -> None:
-        self._attempts = attempts
+    def __init__(self, attempts: Any, number: int) -> None:
+        self._attempts: Attempts = attempts
         self.number = number  #: which attempt it is, from 1
 
     def __enter__(self) -> Self:
@@ -105,6 +105,6 @@ class AsyncAttempts(Attempts):
         if not self._is_first():
             if self._wait is None:
                 raise StopAsyncIteration
-            await self._retry._asleep(self._wait)
+            await slept(self._retry._asleep(self._wait))
             self._begin_another()
         return self._next()

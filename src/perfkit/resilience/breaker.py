@@ -13,8 +13,9 @@ from perfkit._base import fork
 from perfkit.resilience import limits
 from perfkit.resilience.circuit import FAILED, NEUTRAL, OK, SLOW, Circuit, HalfOpen, Refusal, Rules
 from perfkit.resilience.errors import BreakerOpen
+from perfkit.resilience.logs import logger
 from perfkit.resilience.windows import CountWindow, TimeWindow
-from perfkit.resilience.wrapping import name_of, refuse_coroutine, wrap, wrap_for_a_call
+from perfkit.resilience.wrapping import call, name_of, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class CircuitBreaker:
         * No lock is held during a call: what ran side by side without it does so with it.
         * The result of a call that began before the last change of state counts for nothing.
         * A call that is cancelled or interrupted, or raises what is ignored or no Exception, says nothing. A probe's
-          place is given back by it. So it is with `BreakerOpen` of another breaker inside: that call tried nothing.
-          Name `BreakerOpen` itself in ``on`` to count it.
+          place is given back by it. So it is with `perfkit.errors.BreakerOpen` of another breaker inside: that call
+          tried nothing. Name it itself in ``on`` to count it.
         * Your own exceptions pass through as they are.
         * Thread-safe, for any number of threads, tasks and event loops at once; blocks nest. A block that is left in
           another context than it was entered in (a generator, a fixture) counts for nothing, and its probe's place is
@@ -111,7 +112,7 @@ class CircuitBreaker:
     ) -> None:
         if failure_rate is None and consecutive is None and slow_call is None:
             raise ValueError("it would never open: give failure_rate, consecutive or slow_call")
-        limits.check_callable(on_change, "on_change", "on_change(breaker, old, new)")
+        limits.check_hook(on_change, "on_change", "on_change(breaker, old, new)")
         limits.check_timer(timer)
         rules = Rules(
             failure_rate=math.inf if failure_rate is None else limits.check_rate(failure_rate, "failure_rate"),
@@ -171,11 +172,8 @@ class CircuitBreaker:
         Raises BreakerOpen; what the function raises; TypeError for a generator function, and for a plain function that
         returns a coroutine. Cost: 2 µs more than a decorated function, for finding out what kind it is.
         """
-        guarded = wrap_for_a_call(function, "CircuitBreaker", sync=self._sync, asynchronous=self._asynchronous)
-        result: R = guarded(*args, **kwargs)
-        if guarded.__code__.co_flags & 0x80 == 0:  # not a coroutine function
-            refuse_coroutine(result, "CircuitBreaker.call()")
-        return result
+        made: R = call(function, "CircuitBreaker", args, kwargs, sync=self._sync, asynchronous=self._asynchronous)
+        return made
 
     def _quick_sync(self, function: Callable[..., Any]) -> Callable[..., Any]:
         breaker, careful = self, self._sync(function)
@@ -241,21 +239,21 @@ class CircuitBreaker:
 
     def __enter__(self) -> Self:
         period, began = self._begin()
-        under_way = [entry for entry in _entered.get() if not entry.is_over][-_DEEPEST:]
-        _entered.set((*under_way, _Entry(self, period, began)))
+        below = _entered.get()
+        while below is not None and (below[BREAKER] is None or below[DEPTH] >= _DEEPEST):
+            below = below[BELOW]
+        _entered.set([self, period, began, below, 1 if below is None else below[DEPTH] + 1])
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        entries = _entered.get()
-        entry = next((entry for entry in reversed(entries) if entry.breaker is self and not entry.is_over), None)
-        if entry is None:  # it was entered in another context, which nobody can look into
+        block = _find(self, _entered.get())
+        if block is None:  # it was entered in another context, which nobody can look into
             return
-        entry.is_over = True
-        _entered.set(tuple(other for other in entries if other is not entry))
+        block[BREAKER] = None  # the next one to be entered takes it off
         if error is None:
-            self._returned(entry.period, entry.began)
+            self._returned(block[PERIOD], block[BEGAN])
         else:
-            self._raised(entry.period, error, entry.began)
+            self._raised(block[PERIOD], error, block[BEGAN])
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -283,22 +281,25 @@ class CircuitBreaker:
     # -- a call's beginning and end
 
     def _begin(self) -> tuple[Period, float]:
-        """Return the period that a call belongs to, and the time. Raises BreakerOpen."""
+        """Return the period that a call belongs to, and the time if it will be asked for. Raises BreakerOpen."""
+        window = self._window
+        if window is not None:
+            return window, self._timer() if self._is_timed else 0.0
         now = self._timer()
-        period = self._window
-        if period is not None:
-            return period, now
         answer = self._decide(self._circuit.admit, now)
         if isinstance(answer, Refusal):
             raise BreakerOpen(_refusal(self.name, answer), name=self.name, retry_after=answer.retry_after)
         return answer, now
 
     def _returned(self, period: Period, began: float) -> None:
-        if not self._is_timed and isinstance(period, CountWindow):
+        outcome, now = OK, began
+        if self._is_timed or not isinstance(period, CountWindow):
+            now = self._timer()
+            outcome = self._speed(began, now)
+        if outcome == OK and isinstance(period, CountWindow):
             period.record(OK)
-            return
-        now = self._timer()
-        self._decide(self._circuit.settle, period, self._speed(began, now), now)
+        else:
+            self._decide(self._circuit.settle, period, outcome, now)
 
     def _raised(self, period: Period, error: BaseException, began: float = math.inf) -> None:
         now = self._timer()
@@ -329,13 +330,12 @@ class CircuitBreaker:
     def _tell(self, before: State, after: State) -> None:
         import logging
 
-        logger = logging.getLogger("perfkit.resilience")
         level = logging.WARNING if after == "open" else logging.INFO
-        logger.log(level, "breaker %r: %s, was %s", self.name, after, before)
+        logger().log(level, "breaker %r: %s, was %s", self.name, after, before)
         try:
             self._changed(before, after)
-        except Exception:  # the call itself went as it went
-            logger.exception("on_change of breaker %r failed", self.name)
+        except Exception:  # noqa: BLE001 (it is logged; the call itself went as it went)
+            logger().exception("on_change of breaker %r failed", self.name)
 
     def _changed(self, before: State, after: State) -> None:
         if self._on_change is not None:
@@ -364,21 +364,20 @@ class CircuitBreaker:
         return KeyedBreakers(max_keys, options)
 
 
-class _Entry:
-    """A block that was entered and not yet left. It is no business of the breaker's, which any number may be in."""
+# A block that was entered is a list, for that is what costs least to make; its breaker is None once it has been left.
+BREAKER, PERIOD, BEGAN, BELOW, DEPTH = range(5)
 
-    __slots__ = ("began", "breaker", "is_over", "period")
-
-    def __init__(self, breaker: CircuitBreaker, period: Period, began: float) -> None:
-        self.breaker = breaker
-        self.period = period
-        self.began = began
-        self.is_over = False
-
-
-# The blocks that the running thread or task is in. One that is left elsewhere stays in here; but not many of them do.
-_entered: ContextVar[tuple[_Entry, ...]] = ContextVar("perfkit_breakers_entered", default=())
+# The blocks that the running thread or task is in: the innermost, which has the one around it. They are no business of
+# the breaker's, which any number may be in. One that is left elsewhere stays in here; but not many of them do.
+_entered: ContextVar[list[Any] | None] = ContextVar("perfkit_breakers_entered", default=None)
 _DEEPEST = 1000
+
+
+def _find(breaker: CircuitBreaker, block: list[Any] | None) -> list[Any] | None:
+    """Return the innermost block of a breaker; blocks may be left in another order than they were entered."""
+    while block is not None and block[BREAKER] is not breaker:
+        block = block[BELOW]
+    return block
 
 
 def _with_refusals(

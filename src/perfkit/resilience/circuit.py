@@ -186,9 +186,9 @@ class Circuit:
     def _settle_probe(self, period: HalfOpen, outcome: int, now: float) -> None:
         if outcome != OK:
             self.trip(now)
-            return
-        period.passed += 1
-        if period.passed >= self.rules.probes:
+        elif period.passed + 1 < self.rules.probes:
+            period.passed += 1
+        else:  # not counted first: were that interrupted, nobody would be let through, and nobody be waited for
             self.reset(now)
 
     def trip(self, now: float) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from functools import partial
 
 from perfkit import registry
 from perfkit._base import fork
-from perfkit._base.decorating import COROUTINE_FUNCTION, checked_kind, kind_of
+from perfkit._base.decorating import COROUTINE_FUNCTION, checked_kind
 from perfkit._base.histogram import Histogram
 from perfkit.resilience import limits
 from perfkit.resilience.beats import Beats
+from perfkit.resilience.logs import logger
 from perfkit.resilience.wrapping import name_of
 
 TYPE_CHECKING = False
@@ -84,7 +86,8 @@ class Heartbeat:
         self._hooks = {"lost": self._checked_hook(on_lost, "on_lost"), "back": self._checked_hook(on_back, "on_back")}
         self._beat = beat
         self._timeout = limits.check_seconds(timeout, "timeout")
-        self._beats = Beats(limits.check_seconds(every, "every"), self._timeout, limits.check_count(misses, "misses"))
+        self._misses = limits.check_count(misses, "misses")
+        self._beats = Beats(limits.check_seconds(every, "every"), self._timeout, self._misses)
         self._timer = timer
         self.name = name or name_of(beat) or f"heartbeat-{next(_numbers)}"
         self._latency = Histogram()
@@ -96,9 +99,8 @@ class Heartbeat:
         registry.register(self, part="resilience")
 
     def _checked_hook(self, hook: Callable[[Heartbeat], object] | None, name: str) -> Any:
-        limits.check_callable(hook, name, f"{name}(heartbeat)")
-        if hook is not None and not self._is_async and kind_of(hook) == COROUTINE_FUNCTION:
-            raise TypeError(f"{name} must be a plain function, because beat is one: nobody would await it")
+        check = limits.check_callable if self._is_async else limits.check_hook
+        check(hook, name, f"{name}(heartbeat)")
         return hook
 
     # -- for users
@@ -152,13 +154,14 @@ class Heartbeat:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the peer is lost: as many misses in a row, and no good beat since."""
+        """Whether the peer is lost, which it is after so many misses in a row until the next good beat."""
         return self._beats.is_lost
 
     @property
     def is_running(self) -> bool:
         """Whether it beats."""
-        return self._pulse is not None and self._pulse.is_alive()
+        pulse = self._pulse  # read once: another thread may stop it
+        return pulse is not None and pulse.is_alive()
 
     def stats(self) -> HeartbeatStats:
         """Return its figures."""
@@ -206,22 +209,30 @@ class Heartbeat:
         self._note(event)
 
     def _note(self, event: Event | None) -> None:
-        """Log a change, and have the hooks told of it. One that takes back what they don't know of yet is none."""
-        if event is not None:
-            _log_change(self.name, event, self._beats.in_row)
+        """Have a change told. One that takes back what has not been told yet is none."""
         with self._lock:
             if event is not None:
                 self._untold = event if self._untold is None else None
             if self._untold is not None and not self._is_telling and self._pulse is not None:
                 self._is_telling = self._pulse.tell()
 
-    def _next_hook(self) -> Any:
-        """Return the hook that is to be called next, or None when they know everything."""
+    def _next_change(self) -> Callable[[], Any] | None:
+        """Return what logs the change that is to be told next, and calls its hook; None when all has been told.
+
+        A log may take its time, so it is none of the maintenance thread's business either.
+        """
         with self._lock:
             event, self._untold = self._untold, None
-            hook = None if event is None else self._hooks[event]
-            self._is_telling = hook is not None
-            return hook
+            self._is_telling = event is not None
+        return None if event is None else partial(self._tell, event)
+
+    def _tell(self, event: Event) -> Any:
+        if event == "lost":
+            logger().warning("heartbeat %r: lost, after %d misses in a row", self.name, self._misses)
+        else:
+            logger().info("heartbeat %r: back", self.name)
+        hook = self._hooks[event]
+        return None if hook is None else hook(self)
 
     def _after_fork_in_child(self) -> None:
         """Neither threads nor the loop's timer are here, and the beats were the parent's."""
@@ -231,13 +242,3 @@ class Heartbeat:
         self._is_telling = False
         self._beats.stop()
         self._beats.abandon()
-
-
-def _log_change(name: str, event: Event, misses: int) -> None:
-    import logging
-
-    logger = logging.getLogger("perfkit.resilience")
-    if event == "lost":
-        logger.warning("heartbeat %r: lost, after %d misses in a row", name, misses)
-    else:
-        logger.info("heartbeat %r: back", name)

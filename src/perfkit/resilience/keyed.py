@@ -41,7 +41,7 @@ class _Keyed(CircuitBreaker):
 
 
 class KeyedBreakers:
-    """Hands out one `CircuitBreaker` a key: ``by_host(host)``. Made by ``CircuitBreaker.per_key(max_keys, ...)``.
+    """Hands out one `perfkit.CircuitBreaker` a key: ``by_host(host)``. Made by ``CircuitBreaker.per_key(...)``.
 
     At most twice ``max_keys`` breakers are kept: as many as that of any kind, the ones used least forgotten first (see
     `perfkit.FrequencyBoostLRU`), and as many again that are not closed, the oldest forgotten first. A breaker that

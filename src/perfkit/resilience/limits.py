@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -13,6 +15,7 @@ __all__ = [
     "check_callable",
     "check_count",
     "check_errors",
+    "check_hook",
     "check_number",
     "check_rate",
     "check_seconds",
@@ -77,6 +80,13 @@ def check_callable(function: object, name: str, call: str) -> None:
     """Raise TypeError unless ``function`` is None or can be called; ``call`` shows how it would be."""
     if function is not None and not callable(function):
         raise TypeError(f"{name} must be a function, called as {call}, not {function!r}")
+
+
+def check_hook(function: object, name: str, call: str) -> None:
+    """Do as `check_callable`, and refuse coroutine functions too."""
+    check_callable(function, name, call)
+    if function is not None and kind_of(function) == COROUTINE_FUNCTION:
+        raise TypeError(f"{name} must be a plain function, called as {call}: nobody would await it")
 
 
 def check_timer(timer: Any) -> None:

@@ -11,6 +11,7 @@ from contextvars import copy_context
 
 from perfkit._base.maintenance import Alarm
 from perfkit._base.workers import Workers
+from perfkit.resilience.logs import logger
 from perfkit.resilience.wrapping import refuse_coroutine
 
 TYPE_CHECKING = False
@@ -119,27 +120,21 @@ def _beat(reference: weakref.ref[Heartbeat], context: Context, beat: Callable[[]
 
 
 def _tell(reference: weakref.ref[Heartbeat]) -> None:
-    while (heartbeat := reference()) is not None and (hook := heartbeat._next_hook()) is not None:
+    while (heartbeat := reference()) is not None and (tell := heartbeat._next_change()) is not None:
         try:
-            hook(heartbeat)
+            tell()
         except BaseException:  # noqa: BLE001 (it is logged, and stops nothing; a worker lives on)
             log_failed_hook(heartbeat)
-        del heartbeat
+        del heartbeat, tell
 
 
 def log_failed_hook(heartbeat: Heartbeat) -> None:
     """Log the error that a hook has raised."""
-    _logger().exception("a hook of heartbeat %r failed", heartbeat.name)
+    logger().exception("a hook of heartbeat %r failed", heartbeat.name)
 
 
 def log_failed_beat(reference: weakref.ref[Heartbeat], error: BaseException) -> None:
     """Say why a beat is a miss."""
     heartbeat = reference()
     if heartbeat is not None:
-        _logger().debug("heartbeat %r: a miss", heartbeat.name, exc_info=error)
-
-
-def _logger() -> Any:
-    import logging
-
-    return logging.getLogger("perfkit.resilience")
+        logger().debug("heartbeat %r: a miss", heartbeat.name, exc_info=error)

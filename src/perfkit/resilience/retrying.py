@@ -14,7 +14,7 @@ from perfkit.resilience.attempts import Plan
 from perfkit.resilience.blocks import AsyncAttempts, Attempt, Attempts
 from perfkit.resilience.budget import RetryBudget
 from perfkit.resilience.run import COUNTED, Run
-from perfkit.resilience.wrapping import name_of, refuse_coroutine, wrap, wrap_for_a_call
+from perfkit.resilience.wrapping import call, name_of, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def retry(
         wait: the first wait is drawn from 0 to so many seconds (full jitter); 0 or more.
         max_wait: no wait is drawn from more than 0 to so many seconds.
         factor: how many times as long each wait may be as the one before; 1 or more.
-        budget: a `RetryBudget`, shared with the other calls of the same service, so that retries don't become a storm.
+        budget: a `perfkit.RetryBudget`, shared with the other calls of the same service, so that retries don't become a
+        storm.
         on_retry: ``on_retry(event)`` is called before each wait with a `perfkit.resilience.RetryEvent`, by the caller.
             A plain function. What it raises is logged on ``perfkit.resilience``.
         name: what ``perfkit.stats()``, notes and the log call it; if not given, the first function it decorates.
@@ -77,7 +78,8 @@ def retry(
         * The error that is raised in the end is the function's own, the last one, with its own cause and context. A
           note on it says how many attempts there were in how long, why there are no more, and how the earlier ones
           failed.
-        * `BreakerOpen` is never tried again, nor what is no Exception: cancellation, KeyboardInterrupt, SystemExit.
+        * `perfkit.errors.BreakerOpen` is never tried again, nor what is no Exception: cancellation, KeyboardInterrupt,
+          SystemExit.
         * Waits are random over their whole length, also the longest ones, so that clients don't return in step. Where a
           predicate returned seconds, the jitter comes on top of them.
         * Thread-safe: one object serves any number of functions, threads, tasks and event loops at once.
@@ -137,7 +139,8 @@ class Retry:
         )
         self._asked = _asked(on)
         self._budget = _checked_budget(budget)
-        self._on_retry = _checked_hook(on_retry)
+        limits.check_hook(on_retry, "on_retry", "on_retry(event)")
+        self._on_retry = on_retry
         self._timer = timer
         self._sleep = sleep or time.sleep
         self._asleep = sleep or _sleep_on_loop
@@ -169,14 +172,12 @@ class Retry:
         Raises what the function raises; TypeError for a generator function, and for a plain function that returns a
         coroutine. Cost: 2 µs more than a decorated function, for finding out what kind it is.
         """
-        tried = wrap_for_a_call(function, "retry", sync=self._sync, asynchronous=self._asynchronous)
-        result: R = tried(*args, **kwargs)
-        if tried.__code__.co_flags & 0x80 == 0:  # not a coroutine function
-            refuse_coroutine(result, "retry().call()")
-        return result
+        made: R = call(function, "retry", args, kwargs, sync=self._sync, asynchronous=self._asynchronous)
+        return made
 
     def __iter__(self) -> Iterator[Attempt]:
         """Yield attempts, until one succeeds; the error that ends them is raised where it was."""
+        self._check_sleep()
         return Attempts(self)
 
     def __aiter__(self) -> AsyncIterator[Attempt]:
@@ -196,6 +197,7 @@ class Retry:
             self._counts[what] += 1
 
     def _sync(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        self._check_sleep()
         retry, budget, name = self, self._budget, name_of(function)
 
         def tried(*args: Any, **kwargs: Any) -> Any:
@@ -239,6 +241,11 @@ class Retry:
 
         return tried
 
+    def _check_sleep(self) -> None:
+        """Raise TypeError if ``sleep`` would have to be awaited where nobody can."""
+        if kind_of(self._sleep) == COROUTINE_FUNCTION:
+            raise TypeError("sleep is a coroutine function, for coroutine functions; here give one that blocks")
+
     def _after_fork_in_child(self) -> None:
         self._lock = threading.RLock()
 
@@ -250,6 +257,7 @@ def _asked(on: object) -> Callable[[Exception], object]:
         return lambda error: isinstance(error, kinds)
     if not callable(on):
         raise TypeError(f"on must be exception types or a function, called as on(error), not {on!r}")
+    limits.check_hook(on, "on", "on(error)")
     return on
 
 
@@ -257,13 +265,6 @@ def _checked_budget(budget: object) -> RetryBudget | None:
     if budget is not None and not isinstance(budget, RetryBudget):
         raise TypeError(f"budget must be a perfkit.RetryBudget, shared by the calls of a service, not {budget!r}")
     return budget
-
-
-def _checked_hook(hook: Callable[[RetryEvent], object] | None) -> Callable[[RetryEvent], object] | None:
-    limits.check_callable(hook, "on_retry", "on_retry(event)")
-    if hook is not None and kind_of(hook) == COROUTINE_FUNCTION:
-        raise TypeError("on_retry must be a plain function: nobody awaits it")
-    return hook
 
 
 def _sleep_on_loop(seconds: float) -> Awaitable[None]:

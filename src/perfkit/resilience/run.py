@@ -16,6 +16,7 @@ from perfkit.resilience.attempts import (
     least_wait,
 )
 from perfkit.resilience.errors import BreakerOpen
+from perfkit.resilience.logs import logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from perfkit.resilience.attempts import Reason
     from perfkit.resilience.retrying import Retry
 
-__all__ = ["COUNTED", "Run"]
+__all__ = ["COUNTED", "Run", "slept"]
 
 COUNTED = ("retries", "recovered", "out_of_attempts", "out_of_time", "out_of_budget", "not_retryable")
 _COUNTED_AS = {
@@ -68,7 +69,7 @@ class Run:
         wait = self.wait_after(error)
         if wait is None:
             return False
-        await self._retry._asleep(wait)
+        await slept(self._retry._asleep(wait))
         return self.begins_another(error)
 
     def wait_after(self, error: Exception) -> float | None:
@@ -107,7 +108,7 @@ class Run:
         why = _WHY[reason].format(attempts=retry._plan.attempts, timeout=retry._plan.timeout)
         with suppress(Exception):  # an error that takes no note is raised without
             _annotate(error, self._name, failures.note(self._name, elapsed, why))
-        _logger().info(
+        logger().info(
             "retry %r: gave up after %d attempts in %.3f s: %s: %s",
             self._name,
             failures.number,
@@ -118,7 +119,7 @@ class Run:
 
     def _tell(self, error: Exception, wait: float, elapsed: float) -> None:
         number = self._failures.number
-        _logger().debug("retry %r: attempt %d: %s: again in %.3f s", self._name, number, described(error), wait)
+        logger().debug("retry %r: attempt %d: %s: again in %.3f s", self._name, number, described(error), wait)
         if self._retry._on_retry is None:
             return
         from perfkit.resilience.stats import RetryEvent
@@ -126,7 +127,14 @@ class Run:
         try:
             self._retry._on_retry(RetryEvent(self._name, number, error, wait, elapsed))
         except Exception:  # noqa: BLE001 (it is logged; the retry goes on all the same)
-            _logger().exception("on_retry of retry %r failed", self._name)
+            logger().exception("on_retry of retry %r failed", self._name)
+
+
+def slept(pause: Any) -> Any:
+    """Return what a ``sleep`` gave, to be awaited. Raises TypeError if it gave nothing, having slept on the loop."""
+    if pause is None:
+        raise TypeError("sleep must return what can be awaited, as asyncio.sleep does: these are coroutines")
+    return pause
 
 
 def _annotate(error: Exception, name: str, note: str) -> None:
@@ -135,9 +143,3 @@ def _annotate(error: Exception, name: str, note: str) -> None:
     if earlier:
         error.__notes__ = [other for other in earlier if not other.startswith(heading_of(name))]
     error.add_note(note)
-
-
-def _logger() -> Any:
-    import logging
-
-    return logging.getLogger("perfkit.resilience")

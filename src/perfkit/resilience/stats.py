@@ -26,7 +26,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class BreakerStats:
-    """The figures of a `CircuitBreaker`.
+    """The figures of a `perfkit.CircuitBreaker`.
 
     ``seconds_in_state`` tells how long it has been in its ``state``, ``retry_after`` how long it stays open (0.0 where
     a call may go through). ``calls``, ``failures`` and ``slow_calls`` are the window's, all 0 unless it is closed. The
@@ -123,7 +123,7 @@ class RetryEvent:
 
 @dataclass(frozen=True, slots=True)
 class RetryStats:
-    """The figures of a `retry`.
+    """The figures of a `perfkit.retry`.
 
     ``retries`` were begun; ``recovered`` calls succeeded by one. The others count the calls that were given up, by
     reason: no attempts left, no time left, the budget refused, or an error that is not retried.
@@ -140,7 +140,7 @@ class RetryStats:
 
 @dataclass(frozen=True, slots=True)
 class BudgetStats:
-    """The figures of a `RetryBudget`: the ``tokens`` there are, and the retries it ``allowed`` and ``refused``."""
+    """The figures of a `perfkit.RetryBudget`: the ``tokens`` it has, and the retries it ``allowed`` and ``refused``."""
 
     name: str
     tokens: float
@@ -151,7 +151,7 @@ class BudgetStats:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatStats:
-    """The figures of a `Heartbeat`.
+    """The figures of a `perfkit.Heartbeat`.
 
     ``beats`` were begun, ``misses`` of them or of their hanging were counted, ``misses_in_row`` since the last success.
     ``since_success`` is the seconds since then, None before the first. ``latency`` is how long the successful ones

@@ -128,9 +128,9 @@ def _done(reference: weakref.ref[Heartbeat], number: int, task: asyncio.Task[boo
 
 
 async def _tell(reference: weakref.ref[Heartbeat]) -> None:
-    while (heartbeat := reference()) is not None and (hook := heartbeat._next_hook()) is not None:
+    while (heartbeat := reference()) is not None and (tell := heartbeat._next_change()) is not None:
         try:
-            told = hook(heartbeat)
+            told = tell()
             if asyncio.iscoroutine(told):
                 await told
         except Exception:  # noqa: BLE001 (it is logged, and stops nothing)
@@ -138,4 +138,4 @@ async def _tell(reference: weakref.ref[Heartbeat]) -> None:
         except asyncio.CancelledError:  # the loop is ending
             heartbeat._is_telling = False
             raise
-        del heartbeat
+        del heartbeat, tell

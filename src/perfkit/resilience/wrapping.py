@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Make = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-__all__ = ["name_of", "refuse_coroutine", "wrap", "wrap_for_a_call"]
+__all__ = ["call", "name_of", "refuse_coroutine", "wrap"]
 
 
 def wrap(function: Any, what: str, *, sync: Make, asynchronous: Make) -> Any:
@@ -32,10 +32,14 @@ def wrap(function: Any, what: str, *, sync: Make, asynchronous: Make) -> Any:
     return functools.wraps(function)(make(function))
 
 
-def wrap_for_a_call(function: Any, what: str, *, sync: Make, asynchronous: Make) -> Any:
-    """Return ``function`` as one of the two makes it, for a call that follows. A class is a function that makes one."""
+def call(function: Any, what: str, args: Any, kwargs: Any, *, sync: Make, asynchronous: Make) -> Any:
+    """Call ``function`` as one of the two makes it. A class is a function that makes one of its kind."""
     kind = FUNCTION if isinstance(function, type) else checked_kind(function, what)
-    return asynchronous(function) if kind == COROUTINE_FUNCTION else sync(function)
+    if kind == COROUTINE_FUNCTION:
+        return asynchronous(function)(*args, **kwargs)
+    result = sync(function)(*args, **kwargs)
+    refuse_coroutine(result, what)
+    return result
 
 
 def refuse_coroutine(result: object, what: str) -> None:
