@@ -28,6 +28,10 @@ PARTS: dict[str, set[str]] = {
 # part -> its pure core: what decides, and neither waits, reads a clock, nor touches the system
 PURE = {
     "caching": {"deadlines", "entry", "ghosts", "policy", "tags"},
+    "pooling": {
+        *("delivery", "smtp_addresses", "smtp_auth", "smtp_errand", "smtp_opening"),
+        *("smtp_replies", "smtp_session", "smtp_steps", "smtp_trip"),
+    },
     "statefile": {"fingerprint", "frozen", "grouping", "handoff"},
 }
 IMPURE = {"time", "os", "threading", "asyncio", "sqlite3", "logging"}
@@ -59,7 +63,7 @@ def layer_of(module: str) -> str:
     _, part, name, *_ = [*module.split("."), "", ""]
     if part not in PARTS:
         return part or "facade"
-    if name == "errors":
+    if name.endswith("errors"):
         return f"{part} errors"
     return f"{part} {'core' if name in PURE.get(part, ()) else 'driver'}"
 

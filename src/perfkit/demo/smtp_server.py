@@ -1,0 +1,181 @@
+"""A real SMTP server for the mail demo, benchmarks and tests: aiosmtpd, with TLS, logins and pipelining, on loopback.
+
+aiosmtpd takes pipelined commands and doesn't say so; this one says so. It can be as far away as wanted: a relay before
+it holds back what passes, for half a round trip each way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import threading
+from typing import TYPE_CHECKING, Any
+
+from perfkit.demo.results import DemoError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+__all__ = ["PASSWORD", "USERNAME", "Authority", "MailServer"]
+
+USERNAME, PASSWORD = "mission-control", "correct horse battery staple"
+HOST = "localhost"
+
+
+def _needed(module: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ImportError:
+        raise DemoError(f"the mail server needs {module.partition('.')[0]}: pip install 'perfkit[demo]'") from None
+
+
+class Authority:
+    """A certificate authority of our own, that clients are told to trust."""
+
+    def __init__(self) -> None:
+        trustme = _needed("trustme")
+        self._authority = trustme.CA()
+        self._certificate = self._authority.issue_cert(HOST, "127.0.0.1")
+
+    def client_context(self) -> ssl.SSLContext:
+        """Return what a client verifies certificates with."""
+        context = ssl.create_default_context()
+        self._authority.configure_trust(context)
+        return context
+
+    def server_context(self) -> ssl.SSLContext:
+        """Return what a server shows its certificate with."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._certificate.configure_cert(context)
+        return context
+
+    def pem(self) -> bytes:
+        """Return the authority's certificate, for clients in other processes."""
+        pem: bytes = self._authority.cert_pem.bytes()
+        return pem
+
+
+class Mailbox:
+    """What the server has taken, and how it greets: the handler that aiosmtpd asks."""
+
+    def __init__(self, *, pipelining: bool) -> None:
+        self.mails: list[Any] = []  # envelopes: mail_from, rcpt_tos, content
+        self.sessions: list[Any] = []
+        self._pipelining = pipelining
+
+    async def handle_EHLO(  # noqa: N802 (so aiosmtpd calls it)
+        self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]
+    ) -> list[str]:
+        """Answer EHLO: say that commands may be pipelined."""
+        del server, envelope
+        session.host_name = hostname
+        if session not in self.sessions:
+            self.sessions.append(session)
+        return [responses[0], *(["250-PIPELINING"] if self._pipelining else []), *responses[1:]]
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 (so aiosmtpd calls it)
+        """Take a mail."""
+        del server, session
+        self.mails.append(envelope)
+        return f"250 2.0.0 taken as number {len(self.mails)}"
+
+
+class MailServer:
+    """The server, in a thread with an event loop of its own: ``with MailServer(authority) as server: …``.
+
+    ``tls`` is as of `perfkit.SMTPPool`; ``round_trip`` is how far away it is, in seconds.
+    """
+
+    def __init__(
+        self,
+        authority: Authority | None = None,
+        *,
+        tls: str = "starttls",
+        login: bool = True,
+        pipelining: bool = True,
+        round_trip: float = 0.0,
+        handler: Mailbox | None = None,
+        **settings: Any,
+    ) -> None:
+        self._smtp = _needed("aiosmtpd.smtp")
+        self._authority = authority or Authority()
+        self._tls, self._login, self._round_trip = tls, login, round_trip
+        self._settings = settings
+        self.box = handler or Mailbox(pipelining=pipelining)
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="mail-server", daemon=True)
+        self._servers: list[asyncio.Server] = []
+
+    def __enter__(self) -> MailServer:
+        self._thread.start()
+        self.port = self._run(self._start())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._run(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _start(self) -> int:
+        context = self._authority.server_context() if self._tls == "implicit" else None
+        server = await self._loop.create_server(self._session, "127.0.0.1", 0, ssl=context)
+        self._servers.append(server)
+        port: int = server.sockets[0].getsockname()[1]
+        if self._round_trip:
+            relay = await asyncio.start_server(_Relay(port, self._round_trip / 2).serve, "127.0.0.1", 0)
+            self._servers.append(relay)
+            port = relay.sockets[0].getsockname()[1]
+        return port
+
+    async def _stop(self) -> None:
+        for server in self._servers:
+            server.close()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # what was closed with them is let go of in the loop's next turn
+
+    def _session(self) -> asyncio.Protocol:
+        settings: dict[str, Any] = {"hostname": HOST, "enable_SMTPUTF8": True, "loop": self._loop}
+        if self._tls == "starttls":
+            settings |= {"tls_context": self._authority.server_context(), "require_starttls": True}
+        if self._login:
+            settings |= {"authenticator": self._is_known, "auth_required": True}
+            settings["auth_require_tls"] = self._tls == "starttls"
+        session: asyncio.Protocol = self._smtp.SMTP(self.box, **(settings | self._settings))
+        return session
+
+    def _is_known(self, server: Any, session: Any, envelope: Any, mechanism: str, given: Any) -> Any:
+        del server, session, envelope, mechanism
+        known = given.login == USERNAME.encode() and given.password == PASSWORD.encode()
+        return self._smtp.AuthResult(success=known, handled=False)
+
+
+class _Relay:
+    """Passes bytes on, each after a delay."""
+
+    def __init__(self, port: int, delay: float) -> None:
+        self._port = port
+        self._delay = delay
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pass(reader, far_writer))
+            group.create_task(self._pass(far_reader, writer))
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        later: Callable[..., object] = asyncio.get_running_loop().call_later
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(64 * 1024):
+                later(self._delay, writer.write, data)
+        later(self._delay, writer.close)

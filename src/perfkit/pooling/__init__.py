@@ -1,0 +1,31 @@
+"""Pools of connections, for threads and for asyncio, and mail over them."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from perfkit.pooling.delivery import Delivery as Delivery
+    from perfkit.pooling.smtp import SMTPPool as SMTPPool
+    from perfkit.pooling.smtp_aio import AsyncSMTPPool as AsyncSMTPPool
+    from perfkit.pooling.smtp_stats import SMTPStats as SMTPStats
+
+# Each on first use: asyncio alone would cost threaded programs 20 ms.
+_HOMES = {"AsyncSMTPPool": "smtp_aio", "Delivery": "delivery", "SMTPPool": "smtp", "SMTPStats": "smtp_stats"}
+
+__all__ = ["AsyncSMTPPool", "Delivery", "SMTPPool", "SMTPStats"]
+
+
+if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        try:
+            home = _HOMES[name]
+        except KeyError:
+            raise AttributeError(f"module 'perfkit.pooling' has no attribute {name!r}") from None
+        from importlib import import_module
+
+        value = getattr(import_module(f"perfkit.pooling.{home}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
