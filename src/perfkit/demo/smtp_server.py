@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ssl
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from perfkit.demo.results import DemoError
@@ -38,7 +39,6 @@ class Authority:
     def __init__(self) -> None:
         trustme = _needed("trustme")
         self._authority = trustme.CA()
-        self._certificate = self._authority.issue_cert(HOST, "127.0.0.1")
 
     def client_context(self) -> ssl.SSLContext:
         """Return what a client verifies certificates with."""
@@ -46,10 +46,10 @@ class Authority:
         self._authority.configure_trust(context)
         return context
 
-    def server_context(self) -> ssl.SSLContext:
+    def server_context(self, host: str = HOST) -> ssl.SSLContext:
         """Return what a server shows its certificate with."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._certificate.configure_cert(context)
+        self._authority.issue_cert(host).configure_cert(context)
         return context
 
     def pem(self) -> bytes:
@@ -97,14 +97,14 @@ class MailServer:
         login: bool = True,
         pipelining: bool = True,
         round_trip: float = 0.0,
-        handler: Mailbox | None = None,
+        host: str = HOST,
         **settings: Any,
     ) -> None:
         self._smtp = _needed("aiosmtpd.smtp")
-        self._authority = authority or Authority()
+        self._context = (authority or Authority()).server_context(host)
         self._tls, self._login, self._round_trip = tls, login, round_trip
         self._settings = settings
-        self.box = handler or Mailbox(pipelining=pipelining)
+        self.box = Mailbox(pipelining=pipelining)
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="mail-server", daemon=True)
@@ -125,7 +125,7 @@ class MailServer:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _start(self) -> int:
-        context = self._authority.server_context() if self._tls == "implicit" else None
+        context = self._context if self._tls == "implicit" else None
         server = await self._loop.create_server(self._session, "127.0.0.1", 0, ssl=context)
         self._servers.append(server)
         port: int = server.sockets[0].getsockname()[1]
@@ -147,11 +147,13 @@ class MailServer:
     def _session(self) -> asyncio.Protocol:
         settings: dict[str, Any] = {"hostname": HOST, "enable_SMTPUTF8": True, "loop": self._loop}
         if self._tls == "starttls":
-            settings |= {"tls_context": self._authority.server_context(), "require_starttls": True}
+            settings |= {"tls_context": self._context, "require_starttls": True}
         if self._login:
             settings |= {"authenticator": self._is_known, "auth_required": True}
             settings["auth_require_tls"] = self._tls == "starttls"
-        session: asyncio.Protocol = self._smtp.SMTP(self.box, **(settings | self._settings))
+        with warnings.catch_warnings():  # it doesn't know of TLS from the first byte, and warns of logins without any
+            warnings.simplefilter("ignore", UserWarning)
+            session: asyncio.Protocol = self._smtp.SMTP(self.box, **(settings | self._settings))
         return session
 
     def _is_known(self, server: Any, session: Any, envelope: Any, mechanism: str, given: Any) -> Any:

@@ -31,7 +31,7 @@ def address(text: object, what: str = "an address") -> str:
     if not isinstance(text, str):
         raise TypeError(f"{what} must be a str such as 'ada@example.com', not {text!r}")
     _refuse_control(text, what)
-    if _PLAIN.fullmatch(text) and len(text) <= _MAX_LENGTH:
+    if _is_plain(text):
         return text
     found = _parsed(text, what)
     if len(found) != 1:
@@ -55,8 +55,12 @@ def header_addresses(name: str, value: Any) -> list[str]:
     return [_checked(one.addr_spec, f"the header {name}") for one in found]
 
 
+def _is_plain(text: str) -> bool:
+    return len(text) <= _MAX_LENGTH and _PLAIN.fullmatch(text) is not None
+
+
 def _parsed(text: str, what: str) -> list[str]:
-    if _PLAIN.fullmatch(text):
+    if _is_plain(text):
         return [text]
     _refuse_control(text.replace("\t", " "), what)
     try:

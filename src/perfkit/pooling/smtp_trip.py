@@ -182,8 +182,8 @@ class Batch:
 
     @property
     def may_go(self) -> bool:
-        """Whether a carrier without a mail has nothing more to wait for."""
-        return self._is_complete and not self._waiting
+        """Whether a carrier without a mail has nothing more to wait for: others may come back with theirs."""
+        return self._is_complete and not self._open
 
     def take(self) -> Errand | None:
         """Return the next mail, or None."""
