@@ -18,6 +18,8 @@ from measure import Claim, Contender, Plan, interleaved, ratio, spread
 _PACKAGES = (
     "perfkit",
     "aiofiles",
+    "aiosmtpd",
+    "aiosmtplib",
     "async-lru",
     "cachebox",
     "cachetools",

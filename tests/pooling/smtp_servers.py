@@ -233,6 +233,8 @@ class Proxy:
             while True:
                 near, _ = self._socket.accept()
                 far = socket.create_connection(("127.0.0.1", self._target))
+                for each in (near, far):
+                    each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._pairs.append((near, far))
                 budget = [self._cut_after(self._rng)]
                 self._start(self._pass, near, far, budget, lambda data: data)

@@ -18,7 +18,7 @@ from perfkit.demo.results import DemoError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["PASSWORD", "USERNAME", "Authority", "MailServer"]
+__all__ = ["PASSWORD", "USERNAME", "Authority", "MailServer", "Mailbox"]
 
 USERNAME, PASSWORD = "mission-control", "correct horse battery staple"
 HOST = "localhost"
@@ -61,7 +61,7 @@ class Authority:
 class Mailbox:
     """What the server has taken, and how it greets: the handler that aiosmtpd asks."""
 
-    def __init__(self, *, pipelining: bool) -> None:
+    def __init__(self, *, pipelining: bool = True) -> None:
         self.mails: list[Any] = []  # envelopes: mail_from, rcpt_tos, content
         self.sessions: list[Any] = []
         self._pipelining = pipelining
@@ -98,13 +98,14 @@ class MailServer:
         pipelining: bool = True,
         round_trip: float = 0.0,
         host: str = HOST,
+        box: Mailbox | None = None,
         **settings: Any,
     ) -> None:
         self._smtp = _needed("aiosmtpd.smtp")
         self._context = (authority or Authority()).server_context(host)
         self._tls, self._login, self._round_trip = tls, login, round_trip
         self._settings = settings
-        self.box = Mailbox(pipelining=pipelining)
+        self.box = box or Mailbox(pipelining=pipelining)
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="mail-server", daemon=True)
