@@ -7,7 +7,7 @@ it holds back what passes, for half a round trip each way.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import ssl
 import threading
 import warnings
@@ -102,6 +102,7 @@ class MailServer:
         **settings: Any,
     ) -> None:
         self._smtp = _needed("aiosmtpd.smtp")
+        logging.getLogger("mail.log").addHandler(logging.NullHandler())  # or it would warn on stderr of what it does
         self._context = (authority or Authority()).server_context(host)
         self._tls, self._login, self._round_trip = tls, login, round_trip
         self._settings = settings
@@ -110,6 +111,7 @@ class MailServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="mail-server", daemon=True)
         self._servers: list[asyncio.Server] = []
+        self._relay: _Relay | None = None
 
     def __enter__(self) -> MailServer:
         self._thread.start()
@@ -131,14 +133,16 @@ class MailServer:
         self._servers.append(server)
         port: int = server.sockets[0].getsockname()[1]
         if self._round_trip:
-            relay = await asyncio.start_server(_Relay(port, self._round_trip / 2).serve, "127.0.0.1", 0)
-            self._servers.append(relay)
-            port = relay.sockets[0].getsockname()[1]
+            self._relay = relay = _Relay(self._loop, port, self._round_trip / 2)
+            self._servers.append(await self._loop.create_server(lambda: _End(relay), "127.0.0.1", 0))
+            port = self._servers[-1].sockets[0].getsockname()[1]
         return port
 
     async def _stop(self) -> None:
         for server in self._servers:
             server.close()
+        if self._relay is not None:
+            self._relay.close()
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
@@ -163,22 +167,66 @@ class MailServer:
         return self._smtp.AuthResult(success=known, handled=False)
 
 
-class _Relay:
-    """Passes bytes on, each after a delay."""
+class _End(asyncio.Protocol):
+    """One side of the relay: what comes in is written out of the other side after a delay."""
 
-    def __init__(self, port: int, delay: float) -> None:
+    def __init__(self, relay: _Relay, other: _End | None = None) -> None:
+        self.relay = relay
+        self.other = other
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """There is somebody; if a client, connect to the server before reading from it."""
+        self.transport = transport
+        self.relay.ends.add(self)
+        if self.other is None:
+            self.transport.pause_reading()
+            self.relay.connect(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass it on."""
+        self.relay.later(self._pass, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass that on, too."""
+        del exc
+        self.relay.ends.discard(self)
+        self.relay.later(self._close)
+
+    def _pass(self, data: bytes) -> None:
+        if self.other is not None:
+            self.other.transport.write(data)
+
+    def _close(self) -> None:
+        if self.other is not None:
+            self.other.transport.close()
+
+
+class _Relay:
+    """Passes bytes between clients and a port, each after a delay."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, port: int, delay: float) -> None:
+        self._loop = loop
         self._port = port
         self._delay = delay
+        self._connecting: set[asyncio.Task[None]] = set()
+        self.ends: set[_End] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._pass(reader, far_writer))
-            group.create_task(self._pass(far_reader, writer))
+    def later(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Do it when the delay is over."""
+        self._loop.call_later(self._delay, function, *arguments)
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        later: Callable[..., object] = asyncio.get_running_loop().call_later
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(64 * 1024):
-                later(self._delay, writer.write, data)
-        later(self._delay, writer.close)
+    def connect(self, near: _End) -> None:
+        """Connect a client to the server."""
+        task = self._loop.create_task(self._connect(near))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, near: _End) -> None:
+        _, near.other = await self._loop.create_connection(lambda: _End(self, near), "127.0.0.1", self._port)
+        near.transport.resume_reading()
+
+    def close(self) -> None:
+        """Cut whoever is connected."""
+        for end in list(self.ends):
+            end.transport.abort()
