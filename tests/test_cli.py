@@ -124,7 +124,7 @@ def test_no_command_is_wrong_usage():
 def test_an_unknown_part_is_refused_with_the_parts_there_are():
     status, out, err = run("demo", "statefile", "teleport")
     assert (status, out) == (2, "")
-    parts = "statefile, caching"
+    parts = "statefile, caching, smtp"
     assert err.splitlines()[-1] == f"perfkit demo: error: no part is called 'teleport'; the parts are: {parts}"
 
 
