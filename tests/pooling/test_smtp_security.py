@@ -89,7 +89,7 @@ def test_a_refused_starttls_is_an_error(fault, pools, authority):
 @pytest.mark.parametrize("context", [None, Authority().client_context()], ids=["the system's", "another's"])
 def test_a_certificate_of_an_unknown_authority_is_refused(mail_server, pools, context):
     server = mail_server()
-    with pytest.raises(ssl.SSLCertVerificationError):
+    with pytest.raises(ssl.SSLCertVerificationError, match="shows a certificate that is not trusted"):
         pools(server, context=context).send(message())
     assert not any(session.authenticated for session in server.box.sessions)
 
@@ -98,7 +98,7 @@ def test_a_certificate_for_another_name_is_refused(mail_server, pools, secured):
     class Elsewhere:
         port = mail_server(host="smtp.example.com").port
 
-    with pytest.raises(ssl.SSLCertVerificationError):
+    with pytest.raises(ssl.SSLCertVerificationError, match="shows a certificate that is not trusted"):
         pools(Elsewhere, **secured).send(message())
 
 

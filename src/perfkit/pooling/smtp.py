@@ -260,7 +260,6 @@ class SMTPPool:
         while trip.wants_connection():
             connection: SocketConnection = self._pool.acquire()
             session = connection.session
-            session.begin()
             try:
                 connection.run(session.deliver(trip.take))
             except (OSError, SessionEnds) as error:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["address", "addresses", "header_addresses"]
 
 _PLAIN = re.compile(r"[^\s\x00-\x20\x7f<>()\[\],;:\\\"@]+@[^\s\x00-\x20\x7f<>()\\\",;@]+")  # nearly every one
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _MAX_LENGTH = 320
 
 
@@ -87,4 +87,4 @@ def _checked(spec: str, what: str) -> str:
 
 def _refuse_control(text: str, what: str) -> None:
     if _CONTROL.search(text):
-        raise ValueError(f"{what} must not have line breaks or other control characters: {text!r}")
+        raise ValueError(f"{what} must not have line breaks, other control characters or lone surrogates: {text!r}")

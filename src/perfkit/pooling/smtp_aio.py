@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
 from perfkit import registry
@@ -127,9 +128,10 @@ class AsyncSMTPPool:
         Cancelled, nothing more is sent, and what is under way is broken off; see the class.
         """
         async with Crew(self._carry, self._tally, self._max_size) as crew:
-            async for message in _each(messages):
-                await crew.give(message)
-                crew.tell(progress)
+            async with aclosing(_each(messages)) as each:
+                async for message in each:
+                    await crew.give(message)
+                    crew.tell(progress)
             while not crew.batch.is_over:
                 await crew.rest()
                 crew.tell(progress)
@@ -157,7 +159,6 @@ class AsyncSMTPPool:
         while trip.wants_connection():
             connection: LoopConnection = await self._pool.acquire()
             session = connection.session
-            session.begin()
             try:
                 await connection.run(session.deliver(trip.take))
             except (OSError, SessionEnds) as error:
@@ -180,7 +181,7 @@ class AsyncSMTPPool:
             self._pool.discard(connection)
 
 
-async def _each(messages: Iterable[Mail] | AsyncIterable[Mail]) -> AsyncIterator[Mail]:
+async def _each(messages: Iterable[Mail] | AsyncIterable[Mail]) -> AsyncGenerator[Mail, None]:
     if isinstance(messages, AsyncIterable):
         async for message in messages:
             yield message

@@ -56,7 +56,7 @@ class Crew:
         """Have a mail sent; wait until there is room for the next."""
         try:
             letter = prepare(message)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this mail's alone)
             self.batch.add_failed(not_sent(message, error))
         else:
             if self.batch.add(letter):

@@ -10,12 +10,11 @@ import contextlib
 import inspect
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from perfkit.pooling.smtp_errors import MailTimeout
 from perfkit.pooling.smtp_opening import opening, quitting
 from perfkit.pooling.smtp_replies import Reply, ReplyParser
 from perfkit.pooling.smtp_session import Session
 from perfkit.pooling.smtp_steps import REPLY, SECURE, VERDICT, Ask, Content
-from perfkit.pooling.smtp_transport import GOODBYE, PIECE, injected, literal, lost, timed_out
+from perfkit.pooling.smtp_transport import GOODBYE, PIECE, injected, literal, lost, timed_out, trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,15 +51,16 @@ class LoopConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         encrypted = options.terms.tls == "implicit"
         try:
-            async with asyncio.timeout(options.timeout):
-                transport, self = await loop.create_connection(
-                    lambda: cls(options),
-                    options.host,
-                    options.port,
-                    local_addr=options.source_address,
-                    ssl=options.context() if encrypted else None,
-                    server_hostname=options.host if encrypted else None,
-                )
+            with trust(options.terms.server):
+                async with asyncio.timeout(options.timeout):
+                    transport, self = await loop.create_connection(
+                        lambda: cls(options),
+                        options.host,
+                        options.port,
+                        local_addr=options.source_address,
+                        ssl=options.context() if encrypted else None,
+                        server_hostname=options.host if encrypted else None,
+                    )
         except TimeoutError as error:
             raise timed_out(options.terms.server, "did not take our connection", options.timeout) from error
         name = options.local_hostname or literal(transport.get_extra_info("sockname"))
@@ -130,8 +130,6 @@ class LoopConnection(asyncio.Protocol):
                     self._refuse_if_ended()
                     self._news = self._loop.create_future()
                     await self._news
-        except MailTimeout:
-            raise
         except TimeoutError as error:
             raise timed_out(self._server, what, patience) from error
 
@@ -142,13 +140,14 @@ class LoopConnection(asyncio.Protocol):
     async def _secure(self) -> None:
         if not self._parser.is_empty:
             raise injected(self._server)
-        transport = await self._loop.start_tls(
-            self._transport,
-            self,
-            self._options.context(),
-            server_hostname=self._options.host,
-            ssl_handshake_timeout=self._timeout,
-        )
+        with trust(self._server):
+            transport = await self._loop.start_tls(
+                self._transport,
+                self,
+                self._options.context(),
+                server_hostname=self._options.host,
+                ssl_handshake_timeout=self._timeout,
+            )
         if transport is None:  # it was closed under us
             raise lost(self._server, self._error)
         self._transport = transport

@@ -45,7 +45,7 @@ class Crew:
         """Have a mail sent; yield what is known of others, until there is room for the next."""
         try:
             letter = prepare(message)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this mail's alone)
             with self._changed:
                 self.batch.add_failed(not_sent(message, error))
         else:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_TRIES", "Errand", "Letter", "SessionEnds"]
 
+_SHOWN = 3  # of the recipients that were refused
 MAX_TRIES = 3  # connections that may fail under one mail
 
 
@@ -86,7 +87,8 @@ class Errand:
     def conclude_without_recipients(self, server: str) -> None:
         """Every recipient was refused. If one of them for now only, it is worth another try later."""
         code, text = min(self.refused.values())  # 4xx before 5xx
-        said = ", ".join(f"{address}: {code} {text}" for address, (code, text) in self.refused.items())
+        each = [f"{address}: {code} {text}" for address, (code, text) in self.refused.items()]
+        said = ", ".join(each[:_SHOWN]) + (f", and {len(each) - _SHOWN} more" if len(each) > _SHOWN else "")
         self._refuse(code, text, f"{server} refused every recipient of mail {self.letter.message_id}: {said}")
 
     def _refuse(self, code: int, text: str, message: str) -> None:

@@ -1,6 +1,7 @@
 """What can go wrong with mail. ``perfkit.errors`` has the whole tree."""
 
 import smtplib
+import ssl
 
 from perfkit.errors import PerfkitError
 
@@ -14,11 +15,17 @@ __all__ = [
     "MailRefused",
     "MailTimeout",
     "MailUnsupported",
+    "MailUntrusted",
 ]
 
 
 class MailError(PerfkitError, smtplib.SMTPException):
-    """The root of the errors of `SMTPPool` and `AsyncSMTPPool`. Whoever catches smtplib's errors catches these."""
+    """The root of the errors of `SMTPPool` and `AsyncSMTPPool`. Whoever catches smtplib's errors catches these.
+
+    ``permanent`` is True where trying again is of no use.
+    """
+
+    permanent = False
 
 
 class DeliveryUnknown(MailError):
@@ -49,6 +56,17 @@ class MailProtocolError(MailError):
 class MailUnsupported(MailError, smtplib.SMTPNotSupportedError):
     """The server doesn't offer what is needed: STARTTLS, a way to log in, SMTPUTF8, 8BITMIME, or so big a mail."""
 
+    permanent = True
+
+
+class MailUntrusted(MailError, ssl.SSLCertVerificationError):
+    """The server's certificate is not one that is trusted, or not for its name. Nothing was sent."""
+
+    permanent = True
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # SSLError's shows a tuple
+
 
 class MailRefused(MailError, smtplib.SMTPResponseException):
     """The server said no, with ``code`` (such as 554) and ``text``: to the connection itself, or see below."""
@@ -57,7 +75,7 @@ class MailRefused(MailError, smtplib.SMTPResponseException):
     text: str
 
     @property
-    def permanent(self) -> bool:
+    def permanent(self) -> bool:  # type: ignore[override]  # a 4xx is not, a 5xx is
         """True for 5xx: trying again is of no use. False for 4xx: the server asks to try later."""
         return self.code >= 500
 

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from perfkit.pooling.smtp_errand import SessionEnds
-from perfkit.pooling.smtp_errors import MailError, MailProtocolError, MailUnsupported
+from perfkit.pooling.smtp_errors import MailProtocolError, MailUnsupported
 from perfkit.pooling.smtp_steps import VERDICT, Content, reply
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class Session:
         Raises SessionEnds, MailProtocolError, and what the connection raises; then mails may be left without a
         delivery.
         """
+        self.begin()
         waiting: Errand | None = None  # its envelope is accepted: the server waits for its content
         errand = self._next(take)
         while errand is not None or waiting is not None:
@@ -115,7 +116,7 @@ class Session:
         while not self.is_spent and (errand := take()) is not None:
             try:
                 errand.letter = self._fitting(errand.letter)
-            except MailError as error:
+            except Exception as error:  # noqa: BLE001 (whatever it is, it is this mail's alone)
                 errand.fail(error)
                 continue
             errand.begin()

@@ -8,7 +8,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from perfkit.pooling.smtp_errors import MailConnectionLost, MailProtocolError, MailTimeout
+from perfkit.pooling.smtp_errors import MailConnectionLost, MailProtocolError, MailTimeout, MailUntrusted
 from perfkit.pooling.smtp_opening import opening, quitting
 from perfkit.pooling.smtp_replies import Reply, ReplyParser
 from perfkit.pooling.smtp_session import Session
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from perfkit.pooling.smtp_options import Options
     from perfkit.pooling.smtp_steps import Dialogue
 
-__all__ = ["GOODBYE", "PIECE", "SocketConnection", "injected", "literal", "lost", "timed_out"]
+__all__ = ["GOODBYE", "PIECE", "SocketConnection", "injected", "literal", "lost", "timed_out", "trust"]
 
 T = TypeVar("T")
 GOODBYE = 1.0  # seconds at most for the server to answer QUIT: nobody waits for that
@@ -124,7 +124,8 @@ class SocketConnection:
         if not self._parser.is_empty:
             raise injected(self._server)
         self.sock.settimeout(self._timeout)
-        self.sock = self._options.context().wrap_socket(self.sock, server_hostname=self._options.host)
+        with trust(self._server):
+            self.sock = self._options.context().wrap_socket(self.sock, server_hostname=self._options.host)
 
     def is_quiet(self) -> bool:
         """Tell whether the server has neither closed an idle connection nor said anything on it. No round trip."""
@@ -165,6 +166,18 @@ def literal(name: Any) -> str:
 def lost(server: str, error: BaseException | None) -> MailConnectionLost:
     """Return the error for a connection that has ended."""
     return MailConnectionLost(f"{server} closed the connection" if error is None else f"{server} is gone: {error}")
+
+
+@contextlib.contextmanager
+def trust(server: str) -> Iterator[None]:
+    """Say of a certificate that isn't trusted whose it is, and what to do."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise MailUntrusted(
+            f"{server} shows a certificate that is not trusted: {error.verify_message}; if it is of an authority of "
+            "your own, pass a context= that knows it"
+        ) from error
 
 
 def timed_out(server: str, what: str, timeout: float) -> MailTimeout:
