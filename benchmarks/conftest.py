@@ -19,6 +19,8 @@ _PACKAGES = (
     "perfkit",
     "aiobreaker",
     "aiofiles",
+    "aiosmtpd",
+    "aiosmtplib",
     "async-lru",
     "backoff",
     "cachebox",

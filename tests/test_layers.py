@@ -28,7 +28,10 @@ PARTS: dict[str, set[str]] = {
 # part -> its pure core: what decides, and neither waits, reads a clock, nor touches the system
 PURE = {
     "caching": {"deadlines", "entry", "ghosts", "policy", "tags"},
-    "pooling": {"core", "entry", "pauses"},
+    "pooling": {
+        *("core", "delivery", "entry", "pauses", "smtp_addresses", "smtp_auth", "smtp_errand", "smtp_opening"),
+        *("smtp_replies", "smtp_session", "smtp_steps", "smtp_trip"),
+    },
     "resilience": {"attempts", "beats", "circuit", "tokens", "windows"},
     "statefile": {"fingerprint", "frozen", "grouping", "handoff"},
 }
@@ -61,7 +64,7 @@ def layer_of(module: str) -> str:
     _, part, name, *_ = [*module.split("."), "", ""]
     if part not in PARTS:
         return part or "facade"
-    if name == "errors":
+    if name.endswith("errors"):
         return f"{part} errors"
     return f"{part} {'core' if name in PURE.get(part, ()) else 'driver'}"
 

@@ -15,7 +15,10 @@ import pytest
 
 import perfkit
 
-sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this file, whatever pytest's import mode
+for beside in (Path(__file__).parent, Path(__file__).parents[1] / "pooling"):  # whatever pytest's import mode
+    sys.path.insert(0, str(beside))
+
+from smtp_fixtures import *  # noqa: E402, F403 (after the path to it; fixtures are found by their names)
 
 PROGRAMS = Path(__file__).with_name("programs")
 

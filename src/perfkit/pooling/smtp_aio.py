@@ -1,0 +1,190 @@
+"""`AsyncSMTPPool`: mail over connections that are kept, for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Literal
+
+from perfkit import registry
+from perfkit.pooling.aio import AsyncPool
+from perfkit.pooling.smtp_aio_crew import Crew
+from perfkit.pooling.smtp_aio_transport import LoopConnection
+from perfkit.pooling.smtp_errand import Errand, SessionEnds
+from perfkit.pooling.smtp_message import prepare
+from perfkit.pooling.smtp_options import options_of
+from perfkit.pooling.smtp_stats import SMTPStats, Tally
+from perfkit.pooling.smtp_trip import Trip
+
+if TYPE_CHECKING:
+    import ssl
+
+    from perfkit.pooling.delivery import Delivery
+    from perfkit.pooling.smtp_auth import Auth
+    from perfkit.pooling.smtp_message import Mail, Recipients
+
+__all__ = ["AsyncSMTPPool"]
+
+
+class AsyncSMTPPool:
+    """`SMTPPool` for asyncio: the same methods, arguments, guarantees and errors, awaited; without ``connection()``.
+
+    ``auth`` may be a coroutine function. Messages are put into bytes on the event loop: some 100 µs for a text, some
+    milliseconds for each megabyte of attachments.
+
+    Cancellation: a mail that was not handed over is not delivered. If a task is cancelled after the final dot and
+    before the server's word, nobody knows: the CancelledError has a note that says so, and `stats` counts it. A
+    connection that was in the middle of something is closed, and its place in the pool is free.
+
+    Used by one event loop. Close it with ``await pool.aclose()``, or use it with ``async with``.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int = 587,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        auth: Auth | None = None,
+        tls: Literal["starttls", "implicit", "none"] = "starttls",
+        context: ssl.SSLContext | None = None,
+        max_size: int = 3,
+        min_size: int = 0,
+        max_uses: int | None = 50,
+        timeout: float = 30.0,
+        final_timeout: float = 300.0,
+        max_idle: float = 60.0,
+        max_lifetime: float = 3600.0,
+        max_waiting: int | None = None,
+        backoff: tuple[float, float] = (0.1, 30.0),
+        breaker: Any = None,
+        allow_insecure_auth: bool = False,
+        local_hostname: str | None = None,
+        source_address: tuple[str, int] | None = None,
+        name: str | None = None,
+    ) -> None:
+        self._options = options_of(
+            host,
+            port,
+            username=username,
+            password=password,
+            auth=auth,
+            tls=tls,
+            context=context,
+            allow_insecure_auth=allow_insecure_auth,
+            timeout=timeout,
+            final_timeout=final_timeout,
+            max_uses=max_uses,
+            local_hostname=local_hostname,
+            source_address=source_address,
+        )
+        self.name = name or self._options.terms.server
+        self._max_size = max_size
+        self._tally = Tally()
+        options = self._options
+        self._pool = AsyncPool(
+            lambda: LoopConnection.open(options),
+            max_size=max_size,
+            min_size=min_size,
+            max_waiting=max_waiting,
+            timeout=timeout,
+            max_lifetime=max_lifetime,
+            max_idle=max_idle,
+            validate=LoopConnection.is_quiet,
+            validate_after=0.0,
+            close=LoopConnection.close,
+            breaker=breaker,
+            backoff=backoff,
+            name=f"{self.name} connections",
+        )
+        registry.register(self, part="pooling")
+
+    def __repr__(self) -> str:
+        return f"<perfkit.AsyncSMTPPool {self._options.terms.server}>"
+
+    async def __aenter__(self) -> AsyncSMTPPool:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def send(self, message: Mail, to_addrs: Recipients = None, from_addr: str | None = None) -> Delivery:
+        """Send one mail; return what has become of it. See `SMTPPool.send`."""
+        errand = Errand(prepare(message, to_addrs, from_addr))
+        waiting = [errand]
+        await self._carry(Trip(lambda: waiting.pop() if waiting else None, self._tally))
+        return errand.outcome()
+
+    async def send_many(
+        self,
+        messages: Iterable[Mail] | AsyncIterable[Mail],
+        progress: Callable[[Delivery], object] | None = None,
+    ) -> list[Delivery]:
+        """Send mails, each to the recipients in its headers; return what has become of each. See `SMTPPool.send_many`.
+
+        ``messages`` may be an asynchronous iterator. ``progress`` is an ordinary function, called on the event loop.
+
+        Cancelled, nothing more is sent, and what is under way is broken off; see the class.
+        """
+        async with Crew(self._carry, self._tally, self._max_size) as crew:
+            async with aclosing(_each(messages)) as each:
+                async for message in each:
+                    await crew.give(message)
+                    crew.tell(progress)
+            while not crew.batch.is_over:
+                await crew.rest()
+                crew.tell(progress)
+            crew.tell(progress)
+        return crew.batch.deliveries()
+
+    async def warm(self) -> None:
+        """Open ``min_size`` connections now."""
+        await self._pool.warm()
+
+    def drain(self) -> None:
+        """Replace every connection as it comes back: the password was changed, or the server."""
+        self._pool.drain()
+
+    def stats(self) -> SMTPStats:
+        """Return the figures. Not awaited: it reads memory alone."""
+        return self._tally.stats(self.name, self._options.terms.server, self._pool.stats())
+
+    async def aclose(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 (as AsyncPool's, whose it is)
+        """Close the connections, in at most so many seconds. Whoever waits for one gets PoolClosed."""
+        await self._pool.aclose(timeout)
+
+    async def _carry(self, trip: Trip) -> None:
+        """Deliver a trip's mails, over as many connections as it takes. Raises what getting a connection raises."""
+        while trip.wants_connection():
+            connection: LoopConnection = await self._pool.acquire()
+            session = connection.session
+            try:
+                await connection.run(session.deliver(trip.take))
+            except (OSError, SessionEnds) as error:
+                self._pool.discard(connection)
+                if session.was_stale:
+                    self._pool.drain()
+                trip.session_ended(error, session)
+            except BaseException as error:
+                self._pool.discard(connection)
+                trip.broken_off(error, session)
+                raise
+            else:
+                trip.look()
+                self._put_back(connection)
+
+    def _put_back(self, connection: LoopConnection) -> None:
+        if connection.is_sound and not connection.session.is_spent:
+            self._pool.release(connection)
+        else:
+            self._pool.discard(connection)
+
+
+async def _each(messages: Iterable[Mail] | AsyncIterable[Mail]) -> AsyncGenerator[Mail, None]:
+    if isinstance(messages, AsyncIterable):
+        async for message in messages:
+            yield message
+    else:
+        for message in messages:
+            yield message

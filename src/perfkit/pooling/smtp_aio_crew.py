@@ -1,0 +1,115 @@
+"""The tasks that carry the mails of one `AsyncSMTPPool.send_many`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from perfkit.pooling.smtp_message import prepare
+from perfkit.pooling.smtp_trip import Batch, Trip, not_sent
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from perfkit.pooling.delivery import Delivery
+    from perfkit.pooling.smtp_errand import Errand
+    from perfkit.pooling.smtp_message import Mail
+    from perfkit.pooling.smtp_stats import Tally
+
+__all__ = ["Crew"]
+
+
+class Crew:
+    """Tasks that carry the mails of one `send_many`."""
+
+    def __init__(self, carry: Callable[[Trip], Awaitable[None]], tally: Tally, max_carriers: int) -> None:
+        self.batch = Batch(max_carriers)
+        self._carry = carry
+        self._tally = tally
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._notes: list[str] = []
+
+    async def __aenter__(self) -> Crew:
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        self.batch.stop()
+        self._changed.set()
+        if error is not None and not isinstance(error, Exception):
+            self._break_off()
+        try:
+            await asyncio.gather(*self._tasks)
+        except asyncio.CancelledError as cancelled:
+            self._break_off()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for note in self._notes:
+                (error or cancelled).add_note(note)
+            if error is None or isinstance(error, Exception):
+                raise
+
+    def _break_off(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    async def give(self, message: Mail) -> None:
+        """Have a mail sent; wait until there is room for the next."""
+        try:
+            letter = prepare(message)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this mail's alone)
+            self.batch.add_failed(not_sent(message, error))
+        else:
+            if self.batch.add(letter):
+                self._tasks.append(asyncio.create_task(self._work(), name="perfkit-smtp"))
+            self._changed.set()
+        while not self.batch.has_room:
+            await self._change()
+
+    async def rest(self) -> None:
+        """No more mails come; wait until something is known of another."""
+        self.batch.complete()
+        self._changed.set()
+        while not self.batch.has_news and not self.batch.is_over:
+            await self._change()
+
+    def tell(self, progress: Callable[[Delivery], object] | None) -> None:
+        """Tell what has become known."""
+        for delivery in self.batch.news():
+            if progress is not None:
+                progress(delivery)
+
+    async def _change(self) -> None:
+        """Wait until something has changed. Who waits looks first, and nobody comes in between: this is one loop."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def _work(self) -> None:
+        trip = Trip(self.batch.take, self)
+        try:
+            while await self._waits_for_mail():
+                await self._carry(trip)
+        except asyncio.CancelledError as error:
+            self._notes += getattr(error, "__notes__", [])
+            raise
+        except Exception as error:  # noqa: BLE001 (it goes to the mails that are left)
+            self.batch.leave(trip.unload(), error)
+        else:
+            self.batch.leave([], None)
+        self._changed.set()
+
+    async def _waits_for_mail(self) -> bool:
+        while not self.batch.has_waiting and not self.batch.may_go:
+            await self._change()
+        return self.batch.has_waiting
+
+    # -- what a trip tells
+
+    def begin(self, errand: Errand) -> None:
+        """A mail's turn has come."""
+        self._tally.begin(errand)
+
+    def end(self, errand: Errand) -> None:
+        """A mail has its delivery."""
+        self._tally.end(errand)
+        self.batch.done(errand)
+        self._changed.set()

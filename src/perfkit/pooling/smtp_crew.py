@@ -1,0 +1,120 @@
+"""The threads that carry the mails of one `SMTPPool.send_many`."""
+
+from __future__ import annotations
+
+import threading
+from contextvars import copy_context
+from typing import TYPE_CHECKING
+
+from perfkit.pooling.smtp_message import prepare
+from perfkit.pooling.smtp_trip import Batch, Trip, not_sent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from perfkit.pooling.delivery import Delivery
+    from perfkit.pooling.smtp_errand import Errand
+    from perfkit.pooling.smtp_message import Mail
+    from perfkit.pooling.smtp_stats import Tally
+
+__all__ = ["Crew"]
+
+
+class Crew:
+    """Threads that carry the mails of one `send_many`."""
+
+    def __init__(self, carry: Callable[[Trip], None], tally: Tally, max_carriers: int) -> None:
+        self.batch = Batch(max_carriers)
+        self._carry = carry
+        self._tally = tally
+        self._changed = threading.Condition()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        with self._changed:
+            self.batch.stop()
+            self._changed.notify_all()
+        if error is None or isinstance(error, Exception):  # an interrupt waits for nobody
+            for thread in self._threads:
+                thread.join()
+
+    def give(self, message: Mail) -> Iterator[Delivery]:
+        """Have a mail sent; yield what is known of others, until there is room for the next."""
+        try:
+            letter = prepare(message)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this mail's alone)
+            with self._changed:
+                self.batch.add_failed(not_sent(message, error))
+        else:
+            with self._changed:
+                is_wanted = self.batch.add(letter)
+                self._changed.notify_all()
+            if is_wanted:
+                self._start()
+        yield from self._news_until(lambda: self.batch.has_room)
+
+    def rest(self) -> Iterator[Delivery]:
+        """Yield what is not known yet, as it becomes known."""
+        with self._changed:
+            self.batch.complete()
+            self._changed.notify_all()
+        yield from self._news_until(lambda: self.batch.is_over)
+
+    def _news_until(self, condition: Callable[[], bool]) -> Iterator[Delivery]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self.batch.has_news or condition())
+                news = self.batch.news()
+                is_enough = condition()
+            yield from news
+            if is_enough:
+                return
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=copy_context().run, args=(self._work,), name="perfkit-smtp", daemon=True)
+        self._threads.append(thread)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads are to be had
+            self._threads.remove(thread)
+            self._leave([], OSError(f"no thread to be had for sending mail: {error}"))
+
+    def _work(self) -> None:
+        trip = Trip(self._next, self)
+        try:
+            while self._waits_for_mail():
+                self._carry(trip)
+        except Exception as error:  # noqa: BLE001 (it goes to the mails that are left)
+            self._leave(trip.unload(), error)
+        else:
+            self._leave([], None)
+
+    def _waits_for_mail(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self.batch.has_waiting or self.batch.may_go)
+            return self.batch.has_waiting
+
+    def _next(self) -> Errand | None:
+        with self._changed:
+            return self.batch.take()
+
+    def _leave(self, errands: list[Errand], error: Exception | None) -> None:
+        with self._changed:
+            self.batch.leave(errands, error)
+            self._changed.notify_all()
+
+    # -- what a trip tells
+
+    def begin(self, errand: Errand) -> None:
+        """A mail's turn has come."""
+        self._tally.begin(errand)
+
+    def end(self, errand: Errand) -> None:
+        """A mail has its delivery."""
+        self._tally.end(errand)
+        with self._changed:
+            self.batch.done(errand)
+            self._changed.notify_all()

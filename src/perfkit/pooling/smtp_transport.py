@@ -1,0 +1,192 @@
+"""A connection to an SMTP server over a blocking socket: carries out dialogues, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from perfkit.pooling.smtp_errors import MailConnectionLost, MailProtocolError, MailTimeout, MailUntrusted
+from perfkit.pooling.smtp_opening import opening, quitting
+from perfkit.pooling.smtp_replies import Reply, ReplyParser
+from perfkit.pooling.smtp_session import Session
+from perfkit.pooling.smtp_steps import REPLY, SECURE, VERDICT, Ask, Content
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from perfkit.pooling.smtp_options import Options
+    from perfkit.pooling.smtp_steps import Dialogue
+
+__all__ = ["GOODBYE", "PIECE", "SocketConnection", "injected", "literal", "lost", "timed_out", "trust"]
+
+T = TypeVar("T")
+GOODBYE = 1.0  # seconds at most for the server to answer QUIT: nobody waits for that
+PIECE = 64 * 1024  # bytes written at a time, each with the whole timeout
+_ENOUGH = 64 * 1024
+_AT_LEAST = 0.001  # seconds: none at all would be another mode
+
+
+class SocketConnection:
+    """A session with a server, and the socket it goes over. One thread at a time."""
+
+    def __init__(self, options: Options) -> None:
+        """Connect and begin the session. Raises what the system does, and what `opening` does."""
+        self._options = options
+        self._server = options.terms.server
+        self._timeout = options.timeout
+        self._parser = ReplyParser()
+        self.is_sound = False
+        self.sock = _connected(options)
+        try:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if options.terms.tls == "implicit":
+                self._secure()
+            features = self.run(opening(options.terms, options.local_hostname or literal(self.sock.getsockname())))
+        except BaseException:
+            self.sock.close()
+            raise
+        self.session = Session(self._server, features, options.max_uses)
+        self.is_sound = True
+
+    def run(self, dialogue: Dialogue[T]) -> T:
+        """Carry out a dialogue. If it does not come to its end, the connection is of no more use."""
+        result = None
+        self.is_sound = False
+        while True:
+            try:
+                step = dialogue.send(result)
+            except StopIteration as end:
+                self.is_sound = True
+                outcome: T = end.value
+                return outcome
+            result = self._do(step)
+
+    def _do(self, step: Any) -> Any:
+        if isinstance(step, bytes):
+            return self._write(step)
+        if step is REPLY:
+            return self._read(self._timeout)
+        if isinstance(step, Content):
+            return self._write_content(step)
+        if step is VERDICT:
+            return self._read(self._options.final_timeout)
+        if step is SECURE:
+            return self._secure()
+        assert isinstance(step, Ask)  # noqa: S101 (there are no others)
+        return step.function(*step.arguments)
+
+    def _write(self, data: bytes) -> int:
+        return sum(self._sending(data))
+
+    def _write_content(self, step: Content) -> None:
+        sent = 0
+        step.errand.is_out = True  # an interrupt may strike after the last byte and before we know
+        try:
+            for count in self._sending(step.data):
+                sent += count
+        except OSError:
+            step.errand.is_out = sent >= step.end
+            raise
+
+    def _sending(self, data: bytes) -> Iterator[int]:
+        """Send all of it; yield how many bytes each time."""
+        left = memoryview(data)
+        self.sock.settimeout(self._timeout)
+        while left:
+            try:
+                count = self.sock.send(left[:PIECE])
+            except TimeoutError as error:
+                raise timed_out(self._server, "took nothing of what was sent to it", self._timeout) from error
+            except OSError as error:
+                raise lost(self._server, error) from error
+            yield count
+            left = left[count:]
+
+    def _read(self, timeout: float) -> Reply:
+        until = time.monotonic() + timeout
+        while (said := self._parser.next()) is None:
+            try:
+                self.sock.settimeout(max(until - time.monotonic(), _AT_LEAST))
+                data = self.sock.recv(_ENOUGH)
+            except TimeoutError as error:
+                raise timed_out(self._server, "did not answer", timeout) from error
+            except OSError as error:
+                raise lost(self._server, error) from error
+            if not data:
+                raise lost(self._server, None)
+            self._parser.feed(data)
+        return said
+
+    def _secure(self) -> None:
+        if not self._parser.is_empty:
+            raise injected(self._server)
+        self.sock.settimeout(self._timeout)
+        with trust(self._server):
+            self.sock = self._options.context().wrap_socket(self.sock, server_hostname=self._options.host)
+
+    def is_quiet(self) -> bool:
+        """Tell whether the server has neither closed an idle connection nor said anything on it. No round trip."""
+        if not self.is_sound or not self._parser.is_empty:
+            return False
+        self.sock.settimeout(0)
+        try:  # below TLS: whatever comes while nothing was asked is a goodbye
+            socket.socket.recv(self.sock, 1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return not isinstance(self.sock, ssl.SSLSocket) or not self.sock.pending()
+        except OSError:
+            return False
+        return False
+
+    def close(self) -> None:
+        """Say goodbye, if the session is in a state for it, and close the socket."""
+        if self.is_sound:
+            self._timeout = min(GOODBYE, self._timeout)
+            with contextlib.suppress(OSError):  # it is as good as gone
+                self.run(quitting())
+        self.is_sound = False
+        self.sock.close()
+
+
+def _connected(options: Options) -> socket.socket:
+    try:
+        return socket.create_connection((options.host, options.port), options.timeout, options.source_address)
+    except TimeoutError as error:
+        raise timed_out(options.terms.server, "did not take our connection", options.timeout) from error
+
+
+def literal(name: Any) -> str:
+    """Return our own address as EHLO has it where there is no name (RFC 5321, section 4.1.3)."""
+    own = str(name[0]).partition("%")[0]
+    return f"[IPv6:{own}]" if ":" in own else f"[{own}]"
+
+
+def lost(server: str, error: BaseException | None) -> MailConnectionLost:
+    """Return the error for a connection that has ended."""
+    return MailConnectionLost(f"{server} closed the connection" if error is None else f"{server} is gone: {error}")
+
+
+@contextlib.contextmanager
+def trust(server: str) -> Iterator[None]:
+    """Say of a certificate that isn't trusted whose it is, and what to do."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise MailUntrusted(
+            f"{server} shows a certificate that is not trusted: {error.verify_message}; if it is of an authority of "
+            "your own, pass a context= that knows it"
+        ) from error
+
+
+def timed_out(server: str, what: str, timeout: float) -> MailTimeout:
+    """Return the error for a server that takes too long."""
+    return MailTimeout(f"{server} {what} for {timeout:g} seconds", timeout=timeout)
+
+
+def injected(server: str) -> MailProtocolError:
+    """Return the error for what somebody has put before TLS to be read after it."""
+    return MailProtocolError(
+        f"{server} sent something between its answer to STARTTLS and TLS: somebody on the way may have put it there"
+    )
