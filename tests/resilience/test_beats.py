@@ -139,6 +139,16 @@ def test_a_beat_that_hangs_is_a_miss_at_its_timeout_and_each_period_after():
     assert beats.beats == 1
 
 
+def test_a_look_that_comes_late_moves_no_later_miss():
+    beats = started(limit=9)
+    beats.tick(0.0)
+    for now in (4.5, 10.0, 13.9):
+        beats.tick(now)
+    assert beats.misses == 1
+    beats.tick(14.0)
+    assert beats.misses == 2
+
+
 def test_a_late_success_brings_nothing_back():
     beats = started(limit=1)
     beats.tick(0.0)

@@ -415,6 +415,19 @@ def test_leaving_cancels_the_beat_under_way_and_waits_for_it(apeer):
     run(main())
 
 
+def test_one_that_is_started_again_waits_for_no_beat_that_was_cancelled(apeer):
+    async def main():
+        apeer.hangs = True
+        heartbeat = apeer.heartbeat(apeer.abeat, every=3600.0)
+        for _ in range(3):
+            heartbeat.start()
+            await apeer.until(apeer.asked)
+            heartbeat.stop()
+        assert heartbeat.stats().misses == 0
+
+    run(main())
+
+
 def test_hooks_that_fail_on_the_loop_stop_nothing(apeer, caplog):
     async def broken(heartbeat):
         raise ValueError("in the hook")

@@ -180,12 +180,12 @@ def test_another_error_ends_it_and_is_annotated(way):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError])
-def test_what_is_no_exception_is_never_tried_again(error):
-    for name in ("decorated", "called", "in blocks"):
-        way, flaky = Way(name), Flaky(error())
-        with pytest.raises(error):
-            way(flaky, on=Exception)
-        assert len(flaky.began) == 1
+@pytest.mark.parametrize("on", [Exception, lambda error: True], ids=["types", "a predicate"])
+def test_what_is_no_exception_is_never_tried_again(way, error, on):
+    flaky = Flaky(error())
+    with pytest.raises(error):
+        way(flaky, on=on)
+    assert len(flaky.began) == 1
 
 
 def test_a_breaker_that_is_open_is_never_tried_again(way):

@@ -21,7 +21,7 @@ class Tokens:
 
     def deposit(self, now: float) -> None:
         """A call begins."""
-        self._tokens = min(self._most, self.left(now) + self._each)
+        self._tokens = self.left(now) + self._each  # what is too much flows over when it is looked at
 
     def take(self, now: float) -> bool:
         """Take one token for a retry, if there is a whole one; tell whether there was."""
