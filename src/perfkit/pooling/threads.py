@@ -47,7 +47,8 @@ class Pool(PoolBase[C]):
     Connections are made in background threads, so a call waits for ``timeout`` at most even if ``connect`` hangs. If
     ``connect`` fails, it is tried again, one attempt at a time, after a pause that doubles from ``backoff[0]`` to
     ``backoff[1]``, each shortened by up to a half at random; whoever waits gets the last attempt's error when his time
-    is up, or at once where another attempt is of no use (a breaker is open; a TypeError and the like).
+    is up, or at once where another attempt is of no use: a breaker is open, it is a TypeError or the like, or the error
+    has an attribute ``permanent`` that is True.
 
     What leaves ``with`` by an exception is validated before it is lent again. By one that is no Exception (an
     interrupt, a cancellation, a generator closed in the middle) the connection is closed, because an answer may be on
