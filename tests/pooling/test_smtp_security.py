@@ -79,9 +79,9 @@ def test_bytes_slipped_in_before_tls_are_an_error(fault, pools, authority):
 
 def test_a_refused_starttls_is_an_error(fault, pools, authority):
     server = fault(
-        lambda connection, command, nth: "454 not now" if command == "STARTTLS" else None, features=("STARTTLS",)
+        lambda connection, command, nth: "554 not ever" if command == "STARTTLS" else None, features=("STARTTLS",)
     )
-    with pytest.raises(errors.MailRefused, match="does not begin TLS: 454 not now"):
+    with pytest.raises(errors.MailRefused, match="does not begin TLS: 554 not ever"):
         pools(server, **over_tls(authority)).send(message())
     assert credentials(server) == []
 

@@ -52,6 +52,8 @@ class MailTimeout(MailError, smtplib.SMTPServerDisconnected, TimeoutError):
 class MailProtocolError(MailError):
     """What the server sent is not SMTP, or came at a moment when nothing may come. The connection was closed."""
 
+    permanent = True
+
 
 class MailUnsupported(MailError, smtplib.SMTPNotSupportedError):
     """The server doesn't offer what is needed: STARTTLS, a way to log in, SMTPUTF8, 8BITMIME, or so big a mail."""
