@@ -35,6 +35,11 @@ an order shuffled anew, with Python's garbage collector off. What is **bold** is
 """
 
 
+_CLAIMS = """\
+A claim is a floor, set in the benchmark before it is measured: "at least" is what perfkit promises, "measured" is what
+this run found. Below 1 the promise is to be no slower than that."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = _options(arguments)
@@ -143,7 +148,7 @@ def _claims_section(results: Sequence[Result]) -> str:
         for result in results
         for claim in result["claims"]
     ]
-    return f"## Claims\n\n{_table(head, rows, left=1)}\n"
+    return f"## Claims\n\n{_CLAIMS}\n\n{_table(head, rows, left=1)}\n"
 
 
 def _claims(result: Result) -> Iterator[tuple[str, bool]]:

@@ -15,8 +15,8 @@ default_role = "py:obj"  # `StateFile` in a docstring is a reference
 nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(sys.stdlib_module_names)})(\..*)?"),  # documented elsewhere; the build asks no other site
     ("py:.*", r"perfkit\._base\..*"),  # private
-    ("py:class", r"(perfkit\..*\.)?[A-Z]"),  # a type variable
-    ("py:class", "Ttl|Cause|Cached|Decorator"),  # these exist for type checkers alone
+    ("py:class", r"(perfkit\..*\.)?[A-Z](\.k?w?args)?"),  # a type variable
+    ("py:class", "Ttl|Seconds|Cause|Cached|Decorator|Errors|On|State"),  # these exist for type checkers alone
 ]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -24,6 +24,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True  # a name is told as readers import it, not by the file it lives in
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 

@@ -52,6 +52,12 @@ def test_code_that_would_escape_is_seen(info):
     assert not is_run_or_data("docs/page.md", info)
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_draws_no_private_name(page):
+    drawn = re.findall(r"^\.\. auto\w+:: (\S+)", PAGES[page].read_text("utf-8"), re.MULTILINE)
+    assert [name for name in drawn if re.search(r"(^|\.)_", name)] == []
+
+
 def test_ci_reads_its_command_from_the_readme(tmp_path):
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     assert not any(command in script for command in COMMANDS), "a copy can drift"

@@ -66,6 +66,16 @@ def test_a_cached_function_is_made_and_used_without_the_slow_modules():
     assert threads == 1
 
 
+def test_a_breaker_and_a_retry_are_made_and_used_without_the_slow_modules():
+    program = (
+        "from perfkit import CircuitBreaker, retry; f = retry(on=OSError)(CircuitBreaker()(lambda key: key)); f(1)"
+    )
+    loaded, threads = load(program, "-S")
+    assert {"perfkit.resilience.breaker", "perfkit.resilience.retrying"} <= loaded
+    assert loaded & SLOW == set()
+    assert threads == 1
+
+
 @pytest.mark.parametrize("statement", ["perfkit.StateFile", "perfkit.read_json"])
 def test_a_part_that_is_not_async_loads_without_asyncio(statement):
     loaded, threads = load(f"import perfkit; {statement}")

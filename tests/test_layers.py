@@ -29,9 +29,10 @@ PARTS: dict[str, set[str]] = {
 PURE = {
     "caching": {"deadlines", "entry", "ghosts", "policy", "tags"},
     "pooling": {
-        *("delivery", "smtp_addresses", "smtp_auth", "smtp_errand", "smtp_opening"),
+        *("core", "delivery", "entry", "pauses", "smtp_addresses", "smtp_auth", "smtp_errand", "smtp_opening"),
         *("smtp_replies", "smtp_session", "smtp_steps", "smtp_trip"),
     },
+    "resilience": {"attempts", "beats", "circuit", "tokens", "windows"},
     "statefile": {"fingerprint", "frozen", "grouping", "handoff"},
 }
 IMPURE = {"time", "os", "threading", "asyncio", "sqlite3", "logging"}

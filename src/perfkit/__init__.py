@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from perfkit.caching import TTLCache as TTLCache
     from perfkit.caching import cached as cached
     from perfkit.registry import stats as stats
+    from perfkit.resilience import CircuitBreaker as CircuitBreaker
+    from perfkit.resilience import Heartbeat as Heartbeat
+    from perfkit.resilience import RetryBudget as RetryBudget
+    from perfkit.resilience import retry as retry
     from perfkit.statefile import AsyncStateFile as AsyncStateFile
     from perfkit.statefile import StateFile as StateFile
     from perfkit.statefile import read_json as read_json
@@ -21,25 +25,33 @@ if TYPE_CHECKING:
 # name -> the module that has it; a name that is a module itself maps to None
 _PUBLIC = {
     "AsyncStateFile": "perfkit.statefile",
+    "CircuitBreaker": "perfkit.resilience",
     "FrequencyBoostLRU": "perfkit.caching",
+    "Heartbeat": "perfkit.resilience",
+    "RetryBudget": "perfkit.resilience",
     "StateFile": "perfkit.statefile",
     "TTLCache": "perfkit.caching",
     "cached": "perfkit.caching",
     "errors": None,
     "read_json": "perfkit.statefile",
+    "retry": "perfkit.resilience",
     "stats": "perfkit.registry",
     "testing": None,
 }
 
 __all__ = [
     "AsyncStateFile",
+    "CircuitBreaker",
     "FrequencyBoostLRU",
+    "Heartbeat",
+    "RetryBudget",
     "StateFile",
     "TTLCache",
     "__version__",
     "cached",
     "errors",
     "read_json",
+    "retry",
     "stats",
     "testing",
 ]

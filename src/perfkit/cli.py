@@ -23,16 +23,18 @@ __all__ = ["main"]
 _FAILED, _WRONG_USAGE, _INTERRUPTED, _BROKEN_PIPE = 1, 2, 128 + 2, 128 + 13  # the last two as shells report signals
 
 _DESCRIPTION = """\
-Find what makes a long-running Python application slow or fragile, fix it with
-drop-in parts, and guard the fix."""
+perfkit is a library: state files that lose nothing and caches that stay in
+bounds, for Python programs that run for days. You use it by `import perfkit`.
+This command shows on your machine what that brings."""
 
-_EPILOG = "`perfkit COMMAND --help` tells more about a command."
+_EPILOG = "Start with `perfkit demo`. `perfkit COMMAND --help` tells more about a command."
 
 _DEMO_DESCRIPTION = """\
 Do the same real work twice, the ordinary way and with perfkit. Check that both
-came to the same result, and print how long each took (p50, p95, p99), the
-speed-up of the median, and what was verified: updates lost, unreadable files
-and so on. Every figure is measured in this run, on this machine."""
+came to the same result, and print how long each took (what half, 95 % and 99 %
+of the turns were done in), how many times as fast perfkit is, and what went
+wrong: updates lost, unreadable files and so on. Every figure is measured in
+this run, on this machine."""
 
 _DEMO_EPILOG = """\
 parts:
@@ -75,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         with _termination_unwinds():
-            return _demo(_parser().parse_args(argv))
+            parser = _parser()
+            args = parser.parse_args(argv)
+            return _demo(args) if args.command else _help(parser)
     except SystemExit as request:
         return request.code if isinstance(request.code, int) else _FAILED
     except KeyboardInterrupt:
@@ -86,7 +90,7 @@ def _run(argv: Sequence[str] | None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="perfkit", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"perfkit {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     _add_demo(commands)
     return parser
 
@@ -95,7 +99,7 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
     parts = "\n".join(f"  {name}  {about}" for name, (_, about) in PARTS.items())
     demo = commands.add_parser(
         "demo",
-        help="the same work the ordinary way and with perfkit, side by side",
+        help="do the same work without perfkit and with it; compare times and results",
         description=_DEMO_DESCRIPTION,
         epilog=_DEMO_EPILOG.format(parts=parts),
     )
@@ -121,6 +125,12 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, *, prog: str, description: str, epilog: str) -> None:
         layout = argparse.RawDescriptionHelpFormatter
         super().__init__(prog=prog, description=description, epilog=epilog, formatter_class=layout)
+
+
+def _help(parser: argparse.ArgumentParser) -> int:
+    """Show somebody who gave no command which there are."""
+    parser.print_help(sys.stderr)
+    return _WRONG_USAGE
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -3,14 +3,21 @@
 ::
 
     PerfkitError
+    ├── BreakerOpen               (ConnectionError)         the call was not made: its circuit breaker is open
     ├── CacheDumpError
     │   ├── CacheDumpCorrupt      (ValueError)              the file is no dump of a cache, or not a whole one
     │   └── CacheDumpRefused      (TypeError)               an entry holds something that a dump has no form for
+    ├── PoolError
+    │   ├── NotLent               (ValueError)              what was given back is not lent by this pool
+    │   ├── PoolClosed            (RuntimeError)            the pool was closed
+    │   ├── PoolFull              (TimeoutError)            as many as may wait for a connection do so already
+    │   ├── PoolLoopError         (RuntimeError)            an AsyncPool in another event loop than its own
+    │   └── PoolTimeout           (TimeoutError)            no connection came free in time
     └── StateFileError
         ├── StateFileConflict     (RuntimeError)            somebody wrote since the version that save() was based on
         ├── StateFileCorrupt      (json.JSONDecodeError)    the file is not JSON; it was not touched
         ├── StateFileEncodeError  (TypeError, ValueError)   the document holds something that JSON has no form for
-        ├── StateFileLockError    (RuntimeError)            an edit inside an edit of a file, or carried over a fork
+        ├── StateFileLockError    (RuntimeError)            a change would wait for itself, or is carried over a fork
         └── StateFileTimeout      (TimeoutError)            the lock was not had in time
 
 An error of a part lives in the part and is loaded from here on first use. Facts are attributes; every error pickles
@@ -24,6 +31,13 @@ if TYPE_CHECKING:
     from perfkit.caching.errors import CacheDumpCorrupt as CacheDumpCorrupt
     from perfkit.caching.errors import CacheDumpError as CacheDumpError
     from perfkit.caching.errors import CacheDumpRefused as CacheDumpRefused
+    from perfkit.pooling.errors import NotLent as NotLent
+    from perfkit.pooling.errors import PoolClosed as PoolClosed
+    from perfkit.pooling.errors import PoolError as PoolError
+    from perfkit.pooling.errors import PoolFull as PoolFull
+    from perfkit.pooling.errors import PoolLoopError as PoolLoopError
+    from perfkit.pooling.errors import PoolTimeout as PoolTimeout
+    from perfkit.resilience.errors import BreakerOpen as BreakerOpen
     from perfkit.statefile.errors import StateFileConflict as StateFileConflict
     from perfkit.statefile.errors import StateFileCorrupt as StateFileCorrupt
     from perfkit.statefile.errors import StateFileEncodeError as StateFileEncodeError
@@ -32,9 +46,16 @@ if TYPE_CHECKING:
     from perfkit.statefile.errors import StateFileTimeout as StateFileTimeout
 
 _PARTS = {
+    "BreakerOpen": "perfkit.resilience.errors",
     "CacheDumpCorrupt": "perfkit.caching.errors",
     "CacheDumpError": "perfkit.caching.errors",
     "CacheDumpRefused": "perfkit.caching.errors",
+    "NotLent": "perfkit.pooling.errors",
+    "PoolClosed": "perfkit.pooling.errors",
+    "PoolError": "perfkit.pooling.errors",
+    "PoolFull": "perfkit.pooling.errors",
+    "PoolLoopError": "perfkit.pooling.errors",
+    "PoolTimeout": "perfkit.pooling.errors",
     "StateFileConflict": "perfkit.statefile.errors",
     "StateFileCorrupt": "perfkit.statefile.errors",
     "StateFileEncodeError": "perfkit.statefile.errors",
@@ -47,7 +68,7 @@ __all__ = ["PerfkitError", *_PARTS]  # noqa: PLE0604 (a list of str, drawn from 
 
 
 class PerfkitError(Exception):
-    """The root of every error that perfkit raises on its own account.
+    """The root of the errors that are perfkit's own: not of wrong arguments, nor of what mappings raise.
 
     Subclasses take a message and keyword facts, which become attributes. They pickle and copy with both, whatever the
     constructor of the builtin beside them asks for.

@@ -89,6 +89,12 @@ def test_a_claim_that_holds_and_one_that_falls_short(report: ModuleType) -> None
     ]
 
 
+def test_what_a_claim_is_is_said_above_them(report: ModuleType) -> None:
+    before, after = report.page(BOTH).split("A claim is a floor")
+    assert before.endswith("## Claims\n\n")
+    assert after.index("\n\n| claim |") < after.index("**falls short**")
+
+
 def test_a_ratio_at_its_bound_holds(report: ModuleType) -> None:
     assert "falls short" not in report.page(a_run(bench("17 KB", measured=45.0, at_least=45)))
 

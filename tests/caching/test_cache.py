@@ -606,3 +606,11 @@ class Machine(RuleBasedStateMachine):
 
 
 TestCache = Machine.TestCase
+
+
+def test_reclaim_measures_bytes_where_the_cache_counts_in_other_units():
+    cache = FrequencyBoostLRU(10_000, getsizeof=lambda value: 1)
+    for number in range(1000):
+        cache[number] = bytes(10_000)
+    assert cache.reclaim(100_000) >= 100_000
+    assert 980 <= len(cache) <= 995

@@ -110,6 +110,25 @@ def test_changing(make, path):
     assert path.read_text() == "[\n  1,\n  2\n]"
 
 
+@pytest.mark.parametrize("scalar", ["text", 5, 1.5, True, None])
+def test_what_holds_nothing_to_change_in_place_is_saved_instead(make, path, scalar):
+    path.write_text(json.dumps(scalar))
+    state, ran = make(path, timeout=5), []
+    for change in (lambda: state.edit().__enter__(), lambda: state.update(ran.append)):
+        with pytest.raises(TypeError, match=r"save\(\), or keep a dict or a list"):
+            change()
+    assert ran == []
+    assert state.load() == scalar
+    state.save([scalar])
+    assert state.update(lambda document: document.pop()) == scalar
+
+
+def test_what_an_update_returns_is_not_the_document(make, path):
+    state = make(path)
+    assert state.update(lambda document: {**document, "n": 5}) == {**MINE, "n": 5}
+    assert state.load() == MINE
+
+
 def test_indent_none_is_compact(make, path):
     make(path, indent=None).save({"a": [1, 2]})
     assert path.read_bytes() == b'{"a":[1,2]}'
@@ -160,8 +179,25 @@ def test_versions(make, path):
     assert state.stats().conflicts == 1
     version = state.save(document, base=caught.value.current)
     assert state.save({"n": 7}, base=version) == other.snapshot()[1]
-    with pytest.raises(TypeError, match="snapshot"):
-        state.save({}, base=3)
+    for wrong, error in [(3, TypeError), ("", ValueError), (version[:-1], ValueError), (version.upper(), ValueError)]:
+        with pytest.raises(error, match=r"base must be .* snapshot\(\)"):
+            state.save({}, base=wrong)
+    assert state.load() == {"n": 7}
+
+
+def test_a_file_that_came_or_went_is_a_conflict(make, path):
+    state = make(path)
+    _, version = state.snapshot()
+    with pytest.raises(errors.StateFileConflict, match="was made by somebody else") as caught:
+        state.save({}, base="absent")
+    assert (caught.value.base, caught.value.current) == ("absent", version)
+    state.delete()
+    with pytest.raises(errors.StateFileConflict, match="was deleted by somebody else") as caught:
+        state.save({}, base=version)
+    assert (caught.value.base, caught.value.current) == (version, "absent")
+    assert not state.exists()
+    state.save({}, base=caught.value.current)
+    assert state.load() == {}
 
 
 def test_the_version_depends_on_content_alone(make, path, tmp_path):
@@ -188,6 +224,23 @@ def test_missing(make, tmp_path):
     with state.edit():
         pass
     assert state.exists(), "an edit makes the file, also if it leaves the default as it is"
+
+
+def test_changes_are_counted_by_how_they_were_made(make, path):
+    state = make(path)
+    for _ in range(2):
+        with state.edit() as document:
+            document["n"] += 1
+    with pytest.raises(ZeroDivisionError), state.edit():
+        raise ZeroDivisionError
+    version = state.save({"n": 0})
+    state.save({"n": 0}, base=version)
+    with pytest.raises(errors.StateFileConflict):
+        state.save({}, base="absent")
+    state.update(bump)
+    figures = state.stats()
+    assert (figures.edits, figures.saves, figures.updates, figures.groups) == (2, 2, 1, 1)
+    assert (figures.unchanged, figures.conflicts) == (1, 1)
 
 
 def test_a_missing_directory_is_named(make, tmp_path):
@@ -309,6 +362,19 @@ def test_nesting_in_a_task_is_refused(path):
     assert asyncio.run(main()) == 1
 
 
+def test_the_wrong_kind_of_with_names_the_twin(path):
+    async def main():
+        async with perfkit.StateFile(path).edit():
+            pass
+
+    with pytest.raises(TypeError, match=r"entered by `with`.*perfkit\.AsyncStateFile"):
+        asyncio.run(main())
+    with pytest.raises(TypeError, match=r"entered by `async with`.*perfkit\.StateFile"):
+        with perfkit.AsyncStateFile(path).edit():
+            pass
+    assert json.loads(path.read_text()) == MINE
+
+
 HOLD = """
 import sys, perfkit
 with perfkit.StateFile(sys.argv[1]).edit():
@@ -417,10 +483,22 @@ def test_memory_is_given_back(make, path):
     assert state.view() == view
 
 
+async def coroutine(document):
+    """Neither for update() nor for default=."""
+
+
+def generator(document):
+    yield
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
         ({"default": {}}, TypeError, "callable"),
+        ({"default": coroutine}, TypeError, "'coroutine' is a coroutine or generator function"),
+        ({"default": generator}, TypeError, "ordinary function"),
+        ({"name": 5}, TypeError, "name must be a str"),
+        ({"name": b"state"}, TypeError, "name must be a str"),
         ({"indent": "2"}, TypeError, "spaces"),
         ({"indent": True}, TypeError, "spaces"),
         ({"indent": -1}, ValueError, "0 to 32"),
@@ -440,18 +518,49 @@ def test_bad_arguments_say_what_is_allowed(make, path, arguments, error, says):
         make(path, **arguments)
 
 
-@pytest.mark.parametrize(("path", "error"), [(None, TypeError), (3, TypeError), (b"x", TypeError), ("", ValueError)])
-def test_bad_paths_say_what_is_allowed(make, path, error):
-    with pytest.raises(error, match="path must"):
+@pytest.mark.parametrize(
+    ("path", "error", "says"),
+    [
+        (None, TypeError, "pathlib"),
+        (3, TypeError, "pathlib"),
+        (b"x", TypeError, "fsdecode"),
+        ("", ValueError, "empty"),
+        ("a\0b.json", ValueError, "NUL"),
+        ("data/", ValueError, "add the file's name"),
+        ("data/.", ValueError, "add the file's name"),
+        ("..", ValueError, "add the file's name"),
+        ("~/state.json", ValueError, "expanduser"),
+    ],
+)
+def test_bad_paths_say_what_is_allowed(make, path, error, says):
+    with pytest.raises(error, match=f"^path .*{says}"):
         make(path)
+    with pytest.raises(error, match=f"^path .*{says}"):
+        perfkit.read_json(path)
 
 
-async def coroutine(document):
-    """Not for update()."""
+@pytest.mark.parametrize("name", ["~", "~$draft.json", "a~", "state.", "..json"])
+def test_names_that_only_look_wrong_are_taken(make, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    make(name).save([])
+    assert make(name).path == str(tmp_path / name)
+    assert perfkit.read_json(name) == []
 
 
-def generator(document):
-    yield
+def test_a_directory_of_the_name_is_spelled_out(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").mkdir()
+    make("./~/state.json").save([])
+    assert (tmp_path / "~" / "state.json").exists()
+
+
+@pytest.mark.parametrize("document", [{1}, {"when": object()}])
+def test_a_default_that_json_refuses_is_named(make, tmp_path, document):
+    state = make(tmp_path / "none.json", default=lambda: document)
+    for use in (state.view, state.load, lambda: state.update(bump)):
+        with pytest.raises(errors.StateFileEncodeError, match=r"^default= of .*none\.json.* is not JSON"):
+            use()
+    assert not state.exists()
 
 
 @pytest.mark.parametrize("fn", [None, 3, coroutine, generator])

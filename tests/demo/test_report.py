@@ -59,12 +59,12 @@ def test_the_table_says_what_was_measured_and_verified():
         "",
         "One process",
         "A note.",
-        "                                                 p50      p95      p99  speed-up",
+        "                                             half in  95 % in  99 % in  speed-up",
         "  poll",
         "    before  open, json.load                   100 µs   200 µs   300 µs",
         "    after   view()                           2.00 µs  3.00 µs  4.00 µs       50x",
         "    after   slowly()                          200 µs   300 µs   400 µs     0.50x",
-        "  verified                                         before        after",
+        "  must not happen                                  before        after",
         "    updates lost                               212 of 500     0 of 500        ok",
     ]
 
@@ -143,9 +143,13 @@ def test_the_heading_fits_80_columns():
         "python": {"implementation": "CPython", "version": "3.11.9"},
         "machine": {"system": "Linux", "architecture": "x86_64", "cores": 2},
     }
-    assert report.heading(machine) == "perfkit 1.2.3 · CPython 3.11.9 · Linux x86_64 · 2 cores\n"
+    first, *legend = report.heading(machine).splitlines()
+    assert first == "perfkit 1.2.3 · CPython 3.11.9 · Linux x86_64 · 2 cores"
+    assert max(map(len, legend)) <= 80
+    for word in ("before", "after", "95 % in", "half in", "speed-up", "must not happen"):
+        assert word in "\n".join(legend).lower(), "what stands over a column is explained"
     machine["machine"]["system"] = "x" * 100
-    assert len(report.heading(machine).rstrip("\n")) == 80
+    assert len(report.heading(machine).splitlines()[0]) == 80
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_two_loops_are_one_call(eventually):
     @cached
     async def fetch():
         calls.append(True)
-        while not go_on.is_set():  # noqa: ASYNC110 (a thread sets it)
+        while not go_on.is_set():
             await asyncio.sleep(0.001)
         return object()
 

@@ -5,6 +5,7 @@ import fcntl
 import gc
 import os
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -44,13 +45,33 @@ def abandon(coroutine, until):
     del coroutine
 
     async def wait():
-        while not until():  # noqa: ASYNC110 (some of what is waited for happens in threads)
+        while not until():
             await asyncio.sleep(0)
 
     loop.run_until_complete(asyncio.wait_for(wait(), PATIENCE))
     loop.close()
     assert not task.done()
     return complaints
+
+
+@contextmanager
+def edited_by_a_thread(path):
+    """Another thread edits the file while the block runs."""
+    began, leave = threading.Event(), threading.Event()
+
+    def edit():
+        with make(path, perfkit.StateFile).edit():
+            began.set()
+            assert leave.wait(3 * PATIENCE)
+
+    thread = threading.Thread(target=edit)
+    thread.start()
+    assert began.wait(PATIENCE)
+    try:
+        yield
+    finally:
+        leave.set()
+        thread.join()
 
 
 def is_locked(path):
@@ -115,14 +136,14 @@ def test_a_loop_closed_inside_an_edit_that_others_wait_for(path, inside, edit_fo
 @pytest.mark.parametrize("operation", ["edit", "update", "save"])
 def test_a_loop_closed_while_it_waits_in_line(path, operation, edit_for_ever, inside):
     """Its turn comes when nobody is there any more to take it."""
-    asynchronous, threads = make(path), make(path, perfkit.StateFile)
+    asynchronous = make(path)
     operations = {
         "edit": lambda: edit_for_ever(asynchronous),
         "update": lambda: asynchronous.update(set_n),
         "save": lambda: asynchronous.save({"n": 1}),
     }
     turns = iter(range(200))
-    with threads.edit():
+    with edited_by_a_thread(path):
         abandon(operations[operation](), lambda: next(turns) > 150)
         gc.collect()
     assert not inside.is_set()

@@ -31,7 +31,11 @@ def functions() -> None:
     square("3")  # type: ignore[arg-type]  # the parameters keep their types
     square(3, exponent=4)  # type: ignore[call-arg]  # and their names
     assert_type(square.cache_discard(3, power=4), bool)
-    assert_type(square.cache_info().hits, Any)
+    info = square.cache_info()
+    assert_type(info.hits, int)
+    assert_type(info.misses, int)
+    assert_type(info.maxsize, float | None)
+    assert_type(info.currsize, int)
     square.cache_clear()
     square.cache.invalidate(tag="squares")
     assert_type(square.__wrapped__(3), int)
@@ -48,6 +52,26 @@ def methods(report: Report) -> None:
     assert_type(Report.page(report, 3), list[str])
     report.page("3")  # type: ignore[arg-type]
     Report.page.cache_clear()
+
+
+def reading_as_a_mapping(cache: perfkit.FrequencyBoostLRU[str, int]) -> None:
+    assert_type(cache.get("a"), int | None)
+    assert_type(cache.get("a", 0), int)
+    assert_type(cache.get("a", "none"), int | str)
+    assert_type(cache.get("a", None), int | None)
+    assert_type(cache.pop("a"), int)
+    assert_type(cache.pop("a", 0), int)
+    assert_type(cache.pop("a", None), int | None)
+    assert_type(cache.popitem(), tuple[str, int])
+    assert_type(cache.setdefault("a", 1), int)
+    cache.setdefault("a")  # type: ignore[call-arg]  # None would not be an int
+    cache.get(5)  # type: ignore[call-overload]  # the keys keep their type
+    assert_type(cache.maxsize, float | None)
+    assert_type(cache.currsize, float)
+
+
+def reading_what_may_be_none(cache: perfkit.TTLCache[str, int | None]) -> None:
+    assert_type(cache.setdefault("a"), int | None)
 
 
 def caches() -> None:

@@ -32,8 +32,8 @@ def threads(path: str) -> None:
     doc, version = state.snapshot()
     assert_type(doc, Any)
     assert_type(version, str)
-    editing: AbstractContextManager[Any] = state.edit()
-    with editing as doc, perfkit.StateFile("other.json").edit() as other:
+    assert_type(state.edit(), AbstractContextManager[Any])
+    with state.edit() as doc, perfkit.StateFile("other.json").edit() as other:
         doc["seen"] = other["seen"]
     assert_type(state.update(count), int)
     assert_type(state.update(lambda doc: "text"), str)
@@ -54,14 +54,25 @@ async def loop(path: str) -> None:
     assert_type(await state.view(), Any)
     assert_type(await state.load(), Any)
     assert_type(await state.snapshot(), tuple[Any, str])
-    editing: AbstractAsyncContextManager[Any] = state.edit()
-    async with editing as doc:
+    assert_type(state.edit(), AbstractAsyncContextManager[Any])
+    async with state.edit() as doc:
         doc.append(1)
     assert_type(await state.update(count), int)
     assert_type(await state.save([], base=None), str)
     assert_type(await state.exists(), bool)
     assert_type(await state.delete(), bool)
     assert_type(state.stats(), StateFileStats)
+
+
+def last(state: perfkit.StateFile) -> Any:
+    """An edit lets every exception through, so nothing is to be returned after it."""
+    with state.edit() as doc:
+        return doc.pop()
+
+
+async def last_of_loop(state: perfkit.AsyncStateFile) -> Any:
+    async with state.edit() as doc:
+        return doc.pop()
 
 
 def nothing(doc: dict[str, int]) -> None:

@@ -81,6 +81,15 @@ class Histogram:
         self._counts.extend([0] * (bucket + 1 - len(self._counts)))
         self._counts[bucket] += 1
 
+    def record_zeros(self, count: int) -> None:
+        """Count so many durations of 0.0 at once."""
+        if count <= 0:
+            return
+        self._min = 0.0
+        if not self._counts:
+            self._counts.append(0)
+        self._counts[0] += count
+
     @property
     def count(self) -> int:
         """How many durations were recorded."""

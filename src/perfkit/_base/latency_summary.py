@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class LatencySummary:
     """How long something took: times in seconds, all 0.0 while ``count`` is 0.
 
-    Percentiles are at most 1 % off, ``count`` and ``max`` are exact; see `perfkit._base.histogram.Histogram`.
+    ``p50`` is the median, ``p999`` is passed by one in a thousand. Percentiles are at most 1 % off, ``count`` and
+    ``max`` are exact.
     """
 
     count: int

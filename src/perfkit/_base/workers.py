@@ -13,9 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Workers"]
 
+_LINGER = 10.0  # seconds a worker waits for more to do
+
 
 class Workers:
-    """At most ``max_workers`` named daemon threads, started when there is work for one more than there are idle."""
+    """At most ``max_workers`` named daemon threads, started when there is work for one more than there are idle.
+
+    One that has had nothing to do for a while ends.
+    """
 
     def __init__(self, max_workers: int, name: str) -> None:
         self.max_workers = max_workers
@@ -50,8 +55,11 @@ class Workers:
             with self._wanted:
                 while not self._jobs:
                     self._idle += 1
-                    self._wanted.wait()
+                    is_wanted = self._wanted.wait(_LINGER)
                     self._idle -= 1
+                    if not self._jobs and not is_wanted:
+                        self._workers -= 1
+                        return
                 job = self._jobs.popleft()
             job()
             del job  # or what it made would live until the next one comes

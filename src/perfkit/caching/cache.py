@@ -5,33 +5,35 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import os
 import time
 from collections.abc import MutableMapping
 from random import random
 
 from perfkit import registry
 from perfkit._base import fork
+from perfkit._base.overloading import overload
 from perfkit._base.sizes import parse_size
 from perfkit.caching import limits
 from perfkit.caching.entry import EXPIRES, HITS, KEY, VALUE
 from perfkit.caching.invalidating import invalidate
 from perfkit.caching.loading import Load, Loads, arun, run
-from perfkit.caching.sizing import pair_size
+from perfkit.caching.sizing import checked_size, exact, pair_size
 from perfkit.caching.store import Store, TooLarge
 from perfkit.caching.tags import check_tags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Awaitable, Callable, ItemsView, Iterable, Iterator, ValuesView
     from typing import Any, Literal, TypeVar
 
     from perfkit.caching.flight import Flight
-    from perfkit.caching.limits import Ttl
+    from perfkit.caching.limits import Seconds, Ttl
     from perfkit.caching.stats import CacheStats
 
     K = TypeVar("K")
     V = TypeVar("V")
+    T = TypeVar("T")
     Cause = Literal["expired", "size", "replaced", "deleted", "cleared"]
 
 __all__ = ["FrequencyBoostLRU", "TTLCache"]
@@ -62,12 +64,14 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 
     Args:
         maxsize: the most entries, from 0; or the most of what ``getsizeof`` measures; None or infinity for no limit.
-        getsizeof: ``getsizeof(value)`` gives a value's size in units of your own, as in cachetools. Not together with
-            ``max_bytes``.
+            May be left out where there is ``max_bytes``.
+        getsizeof: ``getsizeof(value)`` gives a value's size in units of your own, 0 or more, as in cachetools. Their
+            sum is exact. Not together with ``max_bytes``.
         max_bytes: the most bytes that keys and values may take, an int or a string such as ``"100MB"``. They are
             measured when they are put in, and built-in containers looked into.
-        sizeof: ``sizeof(thing)`` in bytes, called for key and value each, instead of that measure.
-        ttl: how long an entry lives, in seconds above 0; or ``ttl(key, value)``, which returns that or None for ever.
+        sizeof: ``sizeof(thing)`` in bytes, called for key and value each, instead of that measure; needs ``max_bytes``.
+        ttl: how long an entry lives, in seconds above 0 or as a timedelta; or ``ttl(key, value)``, which returns that,
+            None for ever, or 0 for not at all.
         jitter: the fraction, 0 to less than 1, of the ttl by which lives are shortened at random, so that what was put
             in together doesn't expire together.
         on_evict: ``on_evict(key, value, cause)`` is called for each entry that leaves, after it has left, by whoever
@@ -98,7 +102,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 
     def __init__(
         self,
-        maxsize: float | None,
+        maxsize: float | None = _DEFAULT,
         getsizeof: Callable[[V], float] | None = None,
         *,
         max_bytes: int | str | None = None,
@@ -110,23 +114,30 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         name: str | None = None,
     ) -> None:
         limits.check_callable(getsizeof, "getsizeof", "getsizeof(value)")
+        limits.check_callable(sizeof, "sizeof", "sizeof(key_or_value)")
+        limits.check_callable(on_evict, "on_evict", "on_evict(key, value, cause)")
+        limits.check_timer(timer)
         if getsizeof is not None:
             self.getsizeof = getsizeof
-        self._maxsize = limits.check_maxsize(maxsize)
         self._max_bytes = limits.parse_bytes(max_bytes)
+        if maxsize is _DEFAULT:
+            limits.refuse_without_limit(type(self).__name__, max_bytes)
+            maxsize = None
+        self._maxsize = limits.check_maxsize(maxsize)
+        if sizeof is not None and max_bytes is None:
+            raise ValueError("sizeof needs max_bytes=, which it measures for; in units of your own that is getsizeof=")
         self._sizeof = sizeof
         self._ttl = limits.check_ttl(ttl)
         self._jitter = limits.check_jitter(jitter)
+        if ttl is None:
+            limits.refuse_without_ttl(jitter=jitter)
         self._timer = timer
         self._on_evict = on_evict
-        self.name = name or f"cache-{next(_numbers)}"
+        self.name = limits.check_name(name) or f"cache-{next(_numbers)}"
         self._open()
 
     def _open(self) -> None:
         """Make the store, and what a fork and the registry need; for a new cache and for a copy."""
-        limits.check_callable(self._sizeof, "sizeof", "sizeof(key_or_value)")
-        limits.check_callable(self._on_evict, "on_evict", "on_evict(key, value, cause)")
-        limits.check_timer(self._timer)
         own_units = self.getsizeof is not FrequencyBoostLRU.getsizeof
         if own_units and self._max_bytes is not None:
             raise ValueError("getsizeof and max_bytes can't both be the measure: give sizeof= for max_bytes=")
@@ -140,6 +151,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             aging=self._aging,
             never=self._never,
             timeless=self._timeless,
+            in_bytes=self._max_bytes is not None,
         )
         self._find = self._store.data.get
         fork.after_in_child(self)
@@ -150,6 +162,10 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 
     # -- reading
 
+    @overload
+    def get(self, key: K) -> V | None: ...
+    @overload
+    def get(self, key: K, default: V | T) -> V | T: ...
     def get(self, key: K, default: Any = None) -> Any:
         """Return a key's value, or ``default``. Cost: a hit is two to three times a hit of ``functools.lru_cache``."""
         entry = self._find(key)
@@ -204,12 +220,15 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
     def currsize(self) -> float:
         """The number of entries; or, with ``getsizeof``, the sum of their sizes."""
         count = self._store.expire()
-        return self._store.size if self.getsizeof is not FrequencyBoostLRU.getsizeof else count
+        if self.getsizeof is FrequencyBoostLRU.getsizeof:
+            return count
+        size = self._store.size
+        return size if isinstance(size, int) else float(size)
 
     @property
     def ttl(self) -> Ttl:
-        """The cache's ttl, as it was given."""
-        return self._ttl
+        """How long the cache's entries live, in seconds, a function that gives them, or None for ever."""
+        return limits.given_ttl(self._ttl)
 
     @property
     def timer(self) -> Callable[[], float]:
@@ -225,14 +244,15 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 
     # -- writing
 
-    def put(self, key: K, value: V, *, ttl: float | None = _DEFAULT, tags: Iterable[str] = ()) -> None:
+    def put(self, key: K, value: V, *, ttl: Seconds | None = _DEFAULT, tags: Iterable[str] | None = None) -> None:
         """Keep a value, instead of the one it may have; something else may be evicted for it.
 
         Args:
             key: hashable.
             value: anything, None too.
-            ttl: seconds this one lives, exactly; None for ever. The cache's own ttl, with its jitter, if not given.
-            tags: strings to `invalidate` it by. They replace the tags it had.
+            ttl: how long this one lives, exactly, in seconds or as a timedelta; None for ever. The cache's own ttl,
+                with its jitter, if not given.
+            tags: strings to `invalidate` it by, in a list or the like; None for none. They replace the tags it had.
 
         Raises ValueError ("value too large") if it alone exceeds the limit; whatever ``__hash__`` and ``__eq__`` raise.
         Cost: a few microseconds; a lock is held for most of them.
@@ -240,8 +260,8 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         if ttl is _DEFAULT:
             ttl = self._own_ttl(key, value)
         elif ttl is not None:
-            limits.check_seconds(ttl, "ttl")
-        self._store.put(key, value, ttl, check_tags(tags) if tags else ())
+            ttl = limits.check_seconds(ttl, "ttl")
+        self._store.put(key, value, ttl, () if tags is None else check_tags(tags))
 
     def __setitem__(self, key: K, value: V) -> None:
         self._store.put(key, value, None if self._ttl is None else self._own_ttl(key, value))
@@ -250,6 +270,10 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         if self._store.take(key) is None:
             raise KeyError(key)
 
+    @overload
+    def pop(self, key: K) -> V: ...
+    @overload
+    def pop(self, key: K, default: V | T) -> V | T: ...
     def pop(self, key: K, default: Any = _DEFAULT) -> Any:
         """Remove a key and return its value; ``default`` if it isn't there, or else KeyError."""
         entry = self._store.take(key)
@@ -267,7 +291,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         return entry[KEY], entry[VALUE]
 
     def get_or_load(
-        self, key: K, loader: Callable[[], V], *, ttl: float | None = _DEFAULT, tags: Iterable[str] = ()
+        self, key: K, loader: Callable[[], V], *, ttl: Seconds | None = _DEFAULT, tags: Iterable[str] | None = None
     ) -> V:
         """Return a key's value; if it isn't there, that of ``loader()``, which is kept.
 
@@ -289,7 +313,12 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         return loaded
 
     async def aget_or_load(
-        self, key: K, loader: Callable[[], Awaitable[V]], *, ttl: float | None = _DEFAULT, tags: Iterable[str] = ()
+        self,
+        key: K,
+        loader: Callable[[], Awaitable[V]],
+        *,
+        ttl: Seconds | None = _DEFAULT,
+        tags: Iterable[str] | None = None,
     ) -> V:
         """Do as `get_or_load` does, for a coroutine function; a task that is cancelled hands on what it began."""
         entry = self._store.find(key)
@@ -302,6 +331,10 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         loaded: V = await arun(self._loading(key, ttl, tags), loader)
         return loaded
 
+    @overload
+    def setdefault(self: FrequencyBoostLRU[K, T | None], key: K, default: None = None) -> T | None: ...
+    @overload
+    def setdefault(self, key: K, default: V) -> V: ...
     def setdefault(self, key: K, default: Any = None) -> Any:
         """Return a key's value; if it isn't there, put ``default`` in and return that. In one step."""
         with self._store.lock:
@@ -365,12 +398,14 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         The file is MessagePack, replaced at once and readable by its owner alone. Keys and values may be None, bool,
         int (of 64 bits), float, str, bytes and datetime, and list, dict, tuple, set and frozenset of those.
 
+        Exactly those types: not subclasses, nor bytearray.
+
         Raises CacheDumpRefused for anything else, which names the key; OSError. The file is then as it was.
         """
         from perfkit.caching import dump
 
         records = self._store.records()
-        dump.write(os.fspath(path), records)
+        dump.write(path, records)
         return len(records)
 
     def warm(self, path: str | os.PathLike[str]) -> int:
@@ -378,11 +413,12 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
 
         The time since the dump, by the system's clock, is deducted from the lives that are left.
 
-        Raises CacheDumpCorrupt if the file isn't a whole dump, with the cache as it was; FileNotFoundError, OSError.
+        Raises CacheDumpCorrupt, with the cache as it was, if the file isn't a whole dump, or holds a time in a zone
+        that this machine doesn't know; FileNotFoundError, OSError.
         """
         from perfkit.caching import dump
 
-        return self._store.restore(dump.read(os.fspath(path)))
+        return self._store.restore(dump.read(path))
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in vars(self).items() if name not in ("_store", "_find", "_loads")}
@@ -404,12 +440,12 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         self._store.count_miss()
         return default
 
-    def _loading(self, key: K, ttl: float | None, tags: Iterable[str]) -> _CacheLoad:
+    def _loading(self, key: K, ttl: Seconds | None, tags: Iterable[str] | None) -> _CacheLoad:
         if ttl is not None and ttl is not _DEFAULT:
-            limits.check_seconds(ttl, "ttl")
+            ttl = limits.check_seconds(ttl, "ttl")
         if self._loads is None:
             self._loads = Loads()
-        return _CacheLoad(self, key, self._loads, ttl, check_tags(tags) if tags else ())
+        return _CacheLoad(self, key, self._loads, ttl, () if tags is None else check_tags(tags))
 
     def _own_ttl(self, key: K, value: V) -> float | None:
         ttl = self._ttl(key, value) if callable(self._ttl) else self._ttl
@@ -417,13 +453,22 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             return None
         return ttl * (1 - self._jitter * random()) if self._jitter else ttl  # noqa: S311 (spreads, protects nothing)
 
-    def _units(self, key: K, value: V) -> float:  # noqa: ARG002 (the shape of a weigh)
-        return _not_negative(self.getsizeof(value), "getsizeof")
+    def _units(self, key: K, value: V) -> float:
+        size = self._finite(self.getsizeof(value), "getsizeof", key)
+        return size if size > self._store.max_size else exact(size)
 
     def _bytes(self, key: K, value: V) -> float:
         if self._sizeof is None:
             return pair_size(key, value)
-        return _not_negative(self._sizeof(key), "sizeof") + _not_negative(self._sizeof(value), "sizeof")
+        return sum(math.ceil(self._finite(self._sizeof(thing), "sizeof", key)) for thing in (key, value))
+
+    def _finite(self, size: object, what: str, key: K) -> float:
+        """Return a size that somebody's function gave, if it can be kept to and summed up."""
+        checked = checked_size(size, what)
+        if checked == math.inf:
+            self._store.count_refusal()
+            raise TooLarge(f"value too large: {key!r} has an infinite size")
+        return checked
 
     def _shrink_by(self, fraction: float) -> int:
         if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
@@ -456,7 +501,7 @@ class TTLCache(FrequencyBoostLRU["K", "V"]):
 
     Args:
         maxsize: the most entries, or units of ``getsizeof``; None for no limit.
-        ttl: seconds above 0 that an entry lives after it was put in.
+        ttl: how long an entry lives after it was put in, as for `FrequencyBoostLRU`.
         timer: the clock, a function that returns seconds.
         getsizeof: ``getsizeof(value)``, a value's size in units of your own.
         options: as `FrequencyBoostLRU`.
@@ -464,18 +509,12 @@ class TTLCache(FrequencyBoostLRU["K", "V"]):
 
     def __init__(
         self,
-        maxsize: float | None,
-        ttl: Ttl,
+        maxsize: float | None = _DEFAULT,
+        ttl: Ttl = None,
         timer: Callable[[], float] = time.monotonic,
         getsizeof: Callable[[V], float] | None = None,
         **options: Any,
     ) -> None:
         if ttl is None:
-            raise TypeError("TTLCache needs a ttl in seconds; FrequencyBoostLRU goes without one")
+            raise TypeError("TTLCache needs a ttl in seconds, ttl=60; FrequencyBoostLRU goes without one")
         super().__init__(maxsize, getsizeof, ttl=ttl, timer=timer, **options)
-
-
-def _not_negative(size: float, what: str) -> float:
-    if not size >= 0:
-        raise ValueError(f"{what} returned {size!r}; a size is 0 or more")
-    return size

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import MutableMapping
 from functools import partial
+from inspect import signature
 from types import FunctionType, MethodType
 
 from perfkit._base.decorating import checked_kind
+from perfkit._base.overloading import overload
 from perfkit.caching.functions import cached_function
 from perfkit.caching.methods import cached_method
 from perfkit.caching.options import Options
@@ -15,11 +18,11 @@ from perfkit.caching.options import Options
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+    from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
     from perfkit.caching.cache import Cause, FrequencyBoostLRU
     from perfkit.caching.functions import CacheInfo
-    from perfkit.caching.limits import Ttl
+    from perfkit.caching.limits import Seconds, Ttl
 
     P = ParamSpec("P")
     Q = ParamSpec("Q")
@@ -49,23 +52,16 @@ if TYPE_CHECKING:
 
         def __call__(self, function: Callable[P, R], /) -> Cached[P, R]: ...
 
-else:
-
-    def overload(function):
-        """Stand in for typing's, whose import would take longer than ours."""
-        return function
-
 
 __all__ = ["cached"]
 
 _NOT_GIVEN: Any = object()
 
 
-# Ruff can't tell that this `overload` is typing's.
 @overload
-def cached(function: Callable[P, R], /) -> Cached[P, R]: ...  # noqa: D103
+def cached(function: Callable[P, R], /) -> Cached[P, R]: ...
 @overload
-def cached(  # noqa: D103, F811
+def cached(
     *,
     maxsize: float | None = ...,
     ttl: Ttl = None,
@@ -74,15 +70,15 @@ def cached(  # noqa: D103, F811
     typed: bool = False,
     max_bytes: int | str | None = None,
     cache_if: Callable[[Any], object] | None = None,
-    error_ttl: Mapping[type[Exception], float] | None = None,
+    error_ttl: Mapping[type[Exception], Seconds] | None = None,
     refresh_ahead: float | None = None,
-    stale_if_error: float | None = None,
+    stale_if_error: Seconds | None = None,
     tags: Iterable[str] | Callable[..., Iterable[str]] | None = None,
     on_evict: Callable[[Any, Any, Cause], object] | None = None,
     timer: Callable[[], float] = ...,
 ) -> Decorator: ...
-def cached(  # noqa: F811
-    function: Any = None,
+def cached(  # noqa: D417 (the unknown are refused)
+    function: Any = _NOT_GIVEN,
     /,
     *,
     maxsize: float | None = _NOT_GIVEN,
@@ -92,20 +88,21 @@ def cached(  # noqa: F811
     typed: bool = False,
     max_bytes: int | str | None = None,
     cache_if: Callable[[Any], object] | None = None,
-    error_ttl: Mapping[type[Exception], float] | None = None,
+    error_ttl: Mapping[type[Exception], Seconds] | None = None,
     refresh_ahead: float | None = None,
-    stale_if_error: float | None = None,
+    stale_if_error: Seconds | None = None,
     tags: Iterable[str] | Callable[..., Iterable[str]] | None = None,
     on_evict: Callable[[Any, Any, Cause], object] | None = None,
     timer: Callable[[], float] = time.monotonic,
+    **unknown: Any,
 ) -> Any:
     """Keep what a function returns, and call it once for the same arguments: ``@cached`` or ``@cached(ttl=300)``.
 
     For functions, coroutine functions, methods, classmethods and staticmethods (above or below those decorators).
 
     Guarantees:
-        * ``f(1, b=2)``, ``f(a=1, b=2)`` and ``f(1, 2)`` are one entry, defaults filled in. A wrong call raises the
-          function's own TypeError.
+        * ``f(1, b=2)``, ``f(a=1, b=2)`` and ``f(1, 2)`` are one entry, defaults filled in; but not of a decorator's
+          ``wrapper(*args, **kwargs)``, which may pass on others. A wrong call raises the function's own TypeError.
         * However many threads and tasks (on any event loop) want the same call at once, the function is called once,
           and what it returns or raises goes to all of them. If the task that calls it is cancelled, or the thread
           interrupted, another takes over. Two functions that wait for each other don't deadlock: one is called twice.
@@ -118,8 +115,8 @@ def cached(  # noqa: F811
     Args:
         function: what is decorated; nothing where there are options.
         maxsize: the most entries, from 0; None for no limit. 128, or no limit if ``max_bytes`` is given.
-        ttl: seconds above 0 that an entry lives, or ``ttl(key, value)``, which returns that, None for ever, or 0 for
-            not at all.
+        ttl: how long an entry lives, in seconds above 0 or as a timedelta; or ``ttl(key, value)``, which returns that,
+            None for ever, or 0 for not at all.
         jitter: the fraction, 0 to less than 1, of the ttl by which lives are shortened at random, so that what was
             computed together is not computed again together.
         key: ``key(*args, **kwargs)`` returns what tells calls apart, for arguments without a hash or ones that don't
@@ -127,8 +124,9 @@ def cached(  # noqa: F811
         typed: tell 1, 1.0 and True apart.
         max_bytes: the most bytes of keys and values, as `FrequencyBoostLRU` measures them.
         cache_if: ``cache_if(value)`` tells whether a value is kept.
-        error_ttl: seconds by exception type, such as ``{TimeoutError: 5}``: such an exception is raised again for so
-            long without a call. The first that fits counts.
+        error_ttl: seconds (or timedeltas) by exception type, such as ``{TimeoutError: 5}``: such an exception is raised
+            again for so long without a call. The first that fits counts. Failures are kept beside the results, under
+            the same limits once more.
         refresh_ahead: a fraction of the ttl, between 0 and 1: the first call after it gets the value there is and has
             it computed again in the background (a thread; a task for a coroutine function). A failure there is logged.
         stale_if_error: seconds after its ttl for which an expired value is returned while the function raises.
@@ -152,6 +150,8 @@ def cached(  # noqa: F811
     Cost: a hit one and a half to three times that of ``functools.lru_cache``, less with keyword arguments. The wrapper
     is made for the signature, so a hit packs no arguments; the policy is LIFT (see ``perfkit.caching.policy``).
     """
+    for name in unknown:
+        raise TypeError(_instead_of(name))
     if maxsize is _NOT_GIVEN:
         maxsize = 128 if max_bytes is None else None
     options = Options(
@@ -169,12 +169,31 @@ def cached(  # noqa: F811
         on_evict=on_evict,
         timer=timer,
     )
-    return partial(_decorated, options) if function is None else _decorated(options, function)
+    return partial(_decorated, options) if function is _NOT_GIVEN else _decorated(options, function)
+
+
+_OWN_CACHE = (
+    "cached() makes the cache itself: say how large, @perfkit.cached(maxsize=100), and find it as f.cache. A cache of"
+    " your own goes into cachetools.cached(cache)"
+)
+_INSTEAD = {
+    "cache": _OWN_CACHE,
+    "lock": "cached() takes no lock=, for it needs none: leave it out",
+    "condition": "cached() takes no condition=, for it calls the function once however many want it: leave it out",
+    "info": "cached() takes no info=, for cache_info() is always there: leave it out",
+}
+
+
+def _instead_of(name: str) -> str:
+    """Return what to write instead of an argument that `cached` doesn't have; cachetools has some of them."""
+    return _INSTEAD.get(name) or f"cached() has no argument {name!r}; there are {', '.join(Options.__slots__)}"
 
 
 def _decorated(options: Options, function: Any) -> Any:
-    if isinstance(function, int | float) and not isinstance(function, bool):
+    if function is None or (isinstance(function, int | float) and not isinstance(function, bool)):
         raise TypeError(f"cached() takes keywords: @perfkit.cached(maxsize={function!r})")
+    if isinstance(function, MutableMapping):
+        raise TypeError(_OWN_CACHE)
     checked_kind(function, "cached")
     if isinstance(function, staticmethod):
         return staticmethod(cached_function(function.__func__, options))
@@ -190,12 +209,18 @@ def _is_in_class_body(function: object) -> bool:
     return isinstance(function, FunctionType) and "." in function.__qualname__.rpartition("<locals>.")[2]
 
 
+_OF_FUNCTIONS = ("__closure__", "__code__", "__defaults__", "__globals__", "__kwdefaults__")
+
+
 class _InClassBody:
     """What stands for a cached function in a class body until it is known what becomes of it.
 
     Left there under a name it is a method, and replaced by a plain function, for calls of those are fast. Taken by
     ``staticmethod``, ``classmethod`` or another decorator it stays, and its first parameter's name says what it is.
+    There it passes for the function: for ``inspect`` and ``asyncio``, and by its name for ``pickle``.
     """
+
+    __class__ = property(lambda _: FunctionType)  # what isinstance() looks at
 
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
         self._options = options
@@ -210,17 +235,23 @@ class _InClassBody:
         """Bind as a function does: for classes that are told no names, and so that an Enum takes it for a method."""
         return self if instance is None else MethodType(self._function(), instance)
 
+    def __reduce__(self) -> str:
+        name: str = self.__qualname__
+        return name
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._function()(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("cache"):
             return getattr(self._function(), name)
+        if name in _OF_FUNCTIONS:
+            return getattr(self.__wrapped__, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _function(self) -> Callable[..., Any]:
         if self._made is None:
-            code = self.__wrapped__.__code__
-            is_method = code.co_argcount > 0 and code.co_varnames[0] in ("self", "cls")
+            first = next(iter(signature(self.__wrapped__).parameters), None)
+            is_method = first in ("self", "cls")
             self._made = (cached_method if is_method else cached_function)(self.__wrapped__, self._options)
         return self._made

@@ -11,7 +11,7 @@ import secrets
 import time
 from datetime import datetime, timezone
 from functools import partial
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgpack
 
@@ -33,17 +33,20 @@ _DIGEST_BYTES = 16
 _TUPLE, _SET, _FROZENSET, _DATETIME = range(1, 5)
 _CODES = range(1, 5)
 _FORMS: dict[object, int] = {tuple: _TUPLE, set: _SET, frozenset: _FROZENSET}
+_NESTED = {list, dict}  # other containers have a form, and so a `_pack` of their own
+_LOOK_ALIKES = {bytearray, memoryview, msgpack.ExtType, msgpack.Timestamp}
 _DEEPEST = 64  # tuples and sets in one another; each takes a call of ours when read, and C's stack has an end
 _ALLOWED = (
     "None, bool, int (of 64 bits), float, str, bytes, and list, dict, tuple, set, frozenset of those, and datetime"
 )
 
 
-def write(path: str, records: list[Record]) -> None:
-    """Replace ``path`` by a dump, readable by its owner alone, or leave it as it was.
+def write(file: str | os.PathLike[str], records: list[Record]) -> None:
+    """Replace a file by a dump, readable by its owner alone, or leave it as it was.
 
     Raises CacheDumpRefused, which names the key of what can't be dumped; OSError.
     """
+    path = _checked_path(file)
     packed = [_packed(path, record) for record in records]
     head = msgpack.packb({"dumped": time.time(), "entries": len(packed)})
     body = head + b"".join(packed)
@@ -57,13 +60,14 @@ def write(path: str, records: list[Record]) -> None:
     )
 
 
-def read(path: str) -> list[Record]:
+def read(file: str | os.PathLike[str]) -> list[Record]:
     """Return what a dump holds and has not expired since.
 
     Raises CacheDumpCorrupt if it isn't a whole dump; OSError.
     """
-    with open(path, "rb") as file:
-        content = file.read()
+    path = _checked_path(file)
+    with open(path, "rb") as dump:
+        content = dump.read()
     head, body = content[: len(_MAGIC) + _DIGEST_BYTES], content[len(_MAGIC) + _DIGEST_BYTES :]
     if head != _MAGIC + _digest(body):
         raise CacheDumpCorrupt(
@@ -75,6 +79,12 @@ def read(path: str) -> list[Record]:
         return _decoded(body)
     except (ValueError, TypeError, KeyError, msgpack.UnpackException, RecursionError) as error:
         raise CacheDumpCorrupt(f"{path} can't be read as a dump of a cache: {error}", path=path) from error
+
+
+def _checked_path(path: object) -> str:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be a str or a path-like object such as pathlib.Path, not {path!r}")
+    return os.fsdecode(path)
 
 
 def _decoded(body: bytes) -> list[Record]:
@@ -104,7 +114,21 @@ def _packed(path: str, record: Record) -> bytes:
 
 def _pack(thing: Any, depth: int = 0) -> bytes:
     packed: bytes = msgpack.packb(thing, default=partial(_form, depth + 1), strict_types=True)
+    _refuse_look_alikes(thing)  # after that, when it is known to have no circles
     return packed
+
+
+def _refuse_look_alikes(thing: Any) -> None:
+    """Raise TypeError for what MessagePack takes for something else, which would come back instead."""
+    left = [thing]
+    while left:
+        item = left.pop()
+        parts = [*item, *item.values()] if type(item) is dict else item
+        kinds = set(map(type, parts))
+        for kind in _LOOK_ALIKES & kinds:
+            raise TypeError(_has_no_form(kind))
+        if not kinds.isdisjoint(_NESTED):
+            left += [part for part in parts if type(part) in _NESTED]
 
 
 def _form(depth: int, thing: Any) -> msgpack.ExtType:
@@ -115,7 +139,11 @@ def _form(depth: int, thing: Any) -> msgpack.ExtType:
         return msgpack.ExtType(_FORMS[type(thing)], _pack(list(thing), depth))
     if type(thing) is datetime and _zone(thing) is not None:
         return msgpack.ExtType(_DATETIME, _pack([thing.isoformat(), thing.fold, _zone(thing)]))
-    raise TypeError(f"{type(thing).__module__}.{type(thing).__qualname__} has no form in it")
+    raise TypeError(_has_no_form(type(thing)))
+
+
+def _has_no_form(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__} has no form in it"
 
 
 def _zone(moment: datetime) -> str | None:
@@ -133,8 +161,15 @@ def _unpacked(depth: int, code: int, data: bytes) -> Any:
     if code == _DATETIME:
         text, fold, zone = parts
         moment = datetime.fromisoformat(text).replace(fold=fold)
-        return moment.replace(tzinfo=ZoneInfo(zone)) if zone else moment
+        return moment.replace(tzinfo=_zone_called(zone)) if zone else moment
     return {_TUPLE: tuple, _SET: set, _FROZENSET: frozenset}[code](parts)
+
+
+def _zone_called(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError) as error:
+        raise ValueError(f"the time zone {name!r} isn't known on this machine; pip install tzdata") from error
 
 
 def _digest(body: bytes) -> bytes:

@@ -12,7 +12,7 @@ class CacheDumpError(PerfkitError):
 
 
 class CacheDumpCorrupt(CacheDumpError, ValueError):
-    """The file is no dump of a cache, or not a whole one. The cache is as it was."""
+    """The file is no dump of a cache, not a whole one, or not to be read here. The cache is as it was."""
 
 
 class CacheDumpRefused(CacheDumpError, TypeError):

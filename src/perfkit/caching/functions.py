@@ -15,13 +15,22 @@ from perfkit.caching.template import Shape, compiled
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
+    from typing import Any, NamedTuple
 
     from perfkit.caching.options import Options
 
-__all__ = ["CacheInfo", "Wrapper", "cached_function", "full_name"]
+    class CacheInfo(NamedTuple):
+        """What ``cache_info()`` returns, as functools has it; ``currsize`` is the number of entries."""
 
-CacheInfo = namedtuple("CacheInfo", ["hits", "misses", "maxsize", "currsize"])  # as functools has it
+        hits: int
+        misses: int
+        maxsize: float | None
+        currsize: int
+
+else:
+    CacheInfo = namedtuple("CacheInfo", ["hits", "misses", "maxsize", "currsize"])
+
+__all__ = ["CacheInfo", "Wrapper", "cached_function", "full_name"]
 
 
 class FunctionCache(FrequencyBoostLRU["Any", "Any"]):

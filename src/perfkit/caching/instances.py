@@ -95,6 +95,7 @@ class Instances:
         self.gone_hits += held.store.hits()
         self._model.misses += held.store.misses
         self._model.evicted += held.store.evicted
+        self._model.refused += held.store.refused
         for cause, count in held.store.evictions.items():
             self._model.evictions[cause] += count
 

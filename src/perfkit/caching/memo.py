@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
+import contextlib
 from random import random
-from types import FunctionType
 
+from perfkit._base.exceptions import without_frames
 from perfkit.caching import background
 from perfkit.caching.entry import EXPIRES, HITS, SOFT, VALUE
 from perfkit.caching.loading import Load, Loads, land
@@ -95,14 +95,14 @@ class MemoLoad(Load):
         """Put the value into the store, if that was asked for."""
         options = self._memo.options
         if options.cache_if is not None and not options.cache_if(value):
+            self.store.count_refusal()
             return
         ttl = None if options.ttl is None else self._memo.ttl(self.key, value)
         if ttl is not None and not ttl > 0:
+            self.store.count_refusal()
             return
-        try:
+        with contextlib.suppress(TooLarge):  # the store has counted it
             self.store.put(self.key, value, ttl, self.tags, flight)
-        except TooLarge:
-            return
 
     def bridges(self, error: BaseException) -> bool:
         """Do as `Load.bridges`; keep the error, or have an old value stand in for it, where that was asked for."""
@@ -165,7 +165,8 @@ class MemoLoad(Load):
             return
         failures = self.store.failures_kept()
         if failures.find(self.key) is None:
-            failures.put(self.key, _without_frames(error), seconds)
+            with contextlib.suppress(TooLarge):
+                failures.put(self.key, without_frames(error), seconds)
 
 
 _REFRESH_FAILED = "refreshing %s for the key %r failed; the old value serves until it expires"
@@ -175,28 +176,7 @@ def _raise_kept(failures: Store, key: Any) -> None:
     """Raise what was raised lately for this key."""
     kept = failures.find(key)
     if kept is not None:
-        raise _without_frames(kept[VALUE])  # another each time, or it would keep its callers' frames
-
-
-def _without_frames(error: Exception) -> Exception:
-    """Return a copy, which doesn't keep alive what the frames it passed through refer to; itself if there is none."""
-    try:
-        twin = _twin(error)
-    except Exception:  # noqa: BLE001 (a class with ways of its own; it is kept as it is, for as long as it is kept)
-        return error
-    twin.__cause__, twin.__suppress_context__ = error.__cause__, error.__suppress_context__
-    return twin
-
-
-def _twin(error: Exception) -> Exception:
-    """Return a copy; where the class has an ``__init__`` of its own, without calling that again."""
-    cls = type(error)
-    if not isinstance(cls.__init__, FunctionType):
-        return copy.copy(error)
-    twin = cls.__new__(cls, *error.args)
-    twin.args = error.args
-    twin.__dict__.update(error.__dict__)
-    return twin
+        raise without_frames(kept[VALUE])  # another each time, or it would keep its callers' frames
 
 
 def _logger() -> Any:

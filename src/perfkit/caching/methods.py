@@ -42,6 +42,7 @@ class MethodCaches:
             aging=options.aging,
             never=options.never,
             timeless=options.ttl is None,
+            in_bytes=options.max_bytes is not None,
         )
         self.instances = Instances(self._model, memo.function.__name__)
         fork.after_in_child(self)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 
 from perfkit.caching import limits
 from perfkit.caching.tags import check_tags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from typing import Any
 
-    from perfkit.caching.limits import Ttl
+    from perfkit.caching.limits import Seconds, Ttl
 
 __all__ = ["Options"]
 
@@ -47,9 +48,9 @@ class Options:
         typed: bool = False,
         max_bytes: int | str | None = None,
         cache_if: Callable[[Any], object] | None = None,
-        error_ttl: Mapping[type[Exception], float] | None = None,
+        error_ttl: Mapping[type[Exception], Seconds] | None = None,
         refresh_ahead: float | None = None,
-        stale_if_error: float | None = None,
+        stale_if_error: Seconds | None = None,
         tags: Iterable[str] | Callable[..., Iterable[str]] | None = None,
         on_evict: Callable[[Any, Any, Any], object] | None = None,
         timer: Callable[[], float] = time.monotonic,
@@ -72,11 +73,13 @@ class Options:
         self.on_evict = on_evict
         self.timer = timer
         if self.ttl is None:
-            self._refuse_without_ttl()
+            limits.refuse_without_ttl(
+                jitter=self.jitter, refresh_ahead=self.refresh_ahead, stale_if_error=self.stale_if_error
+            )
 
     def given(self) -> dict[str, Any]:
         """Return the parameters the cache was made with."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__slots__} | {"ttl": limits.given_ttl(self.ttl)}
 
     @property
     def aging(self) -> tuple[float, float] | None:
@@ -90,25 +93,21 @@ class Options:
         """What EXPIRES is for ever: where there is a ttl the wrapper compares it without looking."""
         return None if self.ttl is None else math.inf
 
-    def _refuse_without_ttl(self) -> None:
-        given = {"jitter": self.jitter, "refresh_ahead": self.refresh_ahead, "stale_if_error": self.stale_if_error}
-        for name, value in given.items():
-            if value:
-                raise ValueError(f"{name} needs a ttl: without one nothing expires")
-
 
 def _check_error_ttl(error_ttl: object) -> dict[type[Exception], float]:
     if error_ttl is None:
         return {}
-    if not isinstance(error_ttl, dict) or not all(isinstance(kind, type) for kind in error_ttl):
+    if not isinstance(error_ttl, Mapping) or not all(isinstance(kind, type) for kind in error_ttl):
         raise TypeError(
             f"error_ttl must be a dict of exception types and seconds, {{TimeoutError: 5}}, not {error_ttl!r}"
         )
-    for kind, seconds in error_ttl.items():
-        if not issubclass(kind, Exception):
-            raise TypeError(f"error_ttl is for subclasses of Exception, not {kind.__name__}")
-        limits.check_seconds(seconds, f"error_ttl[{kind.__name__}]")
-    return dict(error_ttl)
+    return {kind: _check_failure(kind, seconds) for kind, seconds in error_ttl.items()}
+
+
+def _check_failure(kind: type, seconds: object) -> float:
+    if not issubclass(kind, Exception):
+        raise TypeError(f"error_ttl is for subclasses of Exception, not {kind.__name__}")
+    return limits.check_seconds(seconds, f"error_ttl[{kind.__name__}]")
 
 
 def _check_fraction(refresh_ahead: object) -> float | None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-__all__ = ["deep_size", "pair_size"]
+__all__ = ["checked_size", "deep_size", "exact", "pair_size"]
 
 _COLLECTIONS = (list, tuple, set, frozenset, deque)
 _LEAVES = (str, bytes, int, float, bool, type(None), bytearray, complex)
@@ -19,9 +19,9 @@ _LEAVES = (str, bytes, int, float, bool, type(None), bytearray, complex)
 def deep_size(thing: Any) -> int:
     """Return the bytes of an object and of what built-in containers in it hold, each object counted once.
 
-    dict, list, tuple, set, frozenset and deque (and subclasses) are looked into. Of an object with an integer
-    ``nbytes`` (numpy, memoryview, many data frames' columns) that is taken, if it is more than what ``sys.getsizeof``
-    says. Of others only ``sys.getsizeof`` counts: what they refer to is not looked at. O(n) in
+    dict, list, tuple, set, frozenset and deque (and subclasses), and exceptions' arguments, are looked into. Of an
+    object with an integer ``nbytes`` (numpy, memoryview, many data frames' columns) that is taken, if it is more than
+    what ``sys.getsizeof`` says. Of others only ``sys.getsizeof`` counts: what they refer to is not looked at. O(n) in
     the objects it looks at.
     """
     seen: set[int] = set()
@@ -49,7 +49,9 @@ def _own_size(item: Any) -> int:
 def _contents(item: Any) -> Iterable[Any]:
     if isinstance(item, dict):
         return [*item.keys(), *item.values()]
-    return item if isinstance(item, _COLLECTIONS) else ()
+    if isinstance(item, _COLLECTIONS):
+        return item
+    return item.args if isinstance(item, BaseException) else ()
 
 
 def pair_size(key: Any, value: Any) -> int:
@@ -58,3 +60,28 @@ def pair_size(key: Any, value: Any) -> int:
 
 
 _PAIR = sys.getsizeof((None, None))
+
+
+def checked_size(size: object, what: str) -> float:
+    """Return the size that a function called ``what`` gave: a number, 0 or more, infinity too."""
+    number = size if isinstance(size, int | float) else _as_float(size, what)
+    if not number >= 0:
+        raise ValueError(f"{what} returned {number!r}; a size is 0 or more")
+    return number
+
+
+def _as_float(size: Any, what: str) -> float:
+    if not hasattr(size, "__float__"):  # numpy's numbers have it, strings don't
+        raise TypeError(f"{what} must return a number, 0 or more, not {size!r} ({type(size).__name__})")
+    return float(size)
+
+
+def exact(size: float) -> float:
+    """Return a finite size as a number whose sums don't drift: an int, or a Fraction for what isn't whole."""
+    if isinstance(size, int):
+        return size
+    if size.is_integer():
+        return int(size)
+    from fractions import Fraction
+
+    return Fraction(size)  # type: ignore[return-value]  # it adds, compares and rounds as a float does

@@ -57,9 +57,11 @@ class Store:
         aging: tuple[float, float] | None = None,
         never: float | None = None,
         timeless: bool = False,
+        in_bytes: bool = False,
     ) -> None:
         """Make an empty store.
 
+        ``in_bytes``: whether that is what ``weigh`` gives.
         ``never``: what EXPIRES is for ever; infinity for readers that compare it without looking. ``timeless``: readers
         don't look at EXPIRES at all, so nothing may expire.
         ``aging``: at which fraction of its ttl an entry turns SOFT, and for how many seconds after its ttl it stays.
@@ -72,13 +74,14 @@ class Store:
         self.max_count = max_count
         self.max_size = max_size
         self.size: float = 0
-        self.misses = self.evicted = 0
+        self.misses = self.evicted = self.refused = 0
         self.failures: Store | None = None  # what was raised instead of a value, where that is kept
         self.evictions = dict.fromkeys(CAUSES, 0)
         self.aging = aging
         self.never = never
         self.timeless = timeless
         self._weigh = weigh
+        self._in_bytes = in_bytes
         self._policy = Lift(min(max(1, max_count), UNBOUNDED))
         self._deadlines = Deadlines()
         self._is_timed = False  # whether anything ever expires here
@@ -95,6 +98,7 @@ class Store:
             aging=self.aging,
             never=self.never,
             timeless=self.timeless,
+            in_bytes=self._in_bytes,
         )
 
     def hits(self) -> int:
@@ -166,12 +170,21 @@ class Store:
         with self.lock:
             self.misses += 1
 
+    def count_refusal(self) -> None:
+        """Count a value that isn't kept."""
+        with self.lock:
+            self.refused += 1
+
     def failures_kept(self) -> Store:
-        """Return the store of what was raised instead of a value, made now if there is none."""
+        """Return the store of what was raised instead of a value, made now if there is none; bound as this one is."""
         with self.lock:
             if self.failures is None:
                 self.failures = Store(
-                    max_count=self.max_count, max_size=_FOREVER, weigh=None, timer=self.timer, on_evict=None
+                    max_count=self.max_count,
+                    max_size=self.max_size,
+                    weigh=self._weigh,
+                    timer=self.timer,
+                    on_evict=None,
                 )
             return self.failures
 
@@ -510,7 +523,7 @@ class Store:
 
     def _bytes(self) -> float:
         """Return about how many bytes keys and values take, from a few of them if nobody has measured."""
-        if self.max_size is not _FOREVER:
+        if self._in_bytes:
             return self.size
         entries = self.entries()
         sample = entries[:: max(1, len(entries) // _SAMPLE)]
@@ -519,6 +532,7 @@ class Store:
     def _checked_size(self, key: Any, value: Any) -> float:
         size = 1 if self._weigh is None else self._weigh(key, value)
         if not size <= self.max_size or not self.max_count:
+            self.count_refusal()
             raise TooLarge(f"value too large: {key!r} has a size of {size:,}, and the most is {self._most():,}")
         return size
 

@@ -78,6 +78,8 @@ class Shape:
     def __init__(self, function: Callable[..., Any], *, is_method: bool, typed: bool, has_key: bool) -> None:
         self.function = function
         self.parameters = list(_signature(function).parameters.values())
+        if is_method and self.parameters and self.parameters[0].kind is Parameter.VAR_POSITIONAL:
+            self.parameters.insert(0, Parameter("self", Parameter.POSITIONAL_ONLY))  # the first of ``*args``
         if is_method and not (self.parameters and self.parameters[0].kind in _POSITIONAL):
             raise TypeError(f"{_name(function)}() is a method, but has no parameter for its object")
         self.prefix = _prefix(parameter.name for parameter in self.parameters)
@@ -212,8 +214,9 @@ def _name(function: object) -> str:
 
 
 def _signature(function: Callable[..., Any]) -> Signature:
+    """Return the signature that calls have; not that of what another decorator wraps, for which it may pass more."""
     try:
-        return signature(function)
+        return signature(function, follow_wrapped=False)
     except ValueError:  # some built-in functions have none
         return Signature([Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD)])
 

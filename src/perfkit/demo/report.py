@@ -32,6 +32,11 @@ _LABEL, _FIGURE, _LAST = 43, 9, 10  # a row: label, three figures, speed-up
 _COUNT = (WIDTH - _LABEL - _LAST) // 2  # a check: label, two counts (wider ones take from the label), verdict
 _CODES = {"title": "1;36", "strong": "1", "faint": "2", "good": "32", "bad": "1;31", "slow": "33"}
 _TIMES = "\N{MULTIPLICATION SIGN}"
+_LEGEND = """\
+Each piece of work is done the ordinary way (before) and with perfkit (after).
+"95 % in" is the time that 95 of 100 turns were done in. The speed-up compares
+"half in"; below 1 perfkit is slower. "Must not happen" counts what went wrong.
+"""
 _PLAINER = str.maketrans({"µ": "u", _TIMES: "x", "·": "-", "…": "~"})
 
 Paint = Callable[[str, str], str]
@@ -68,7 +73,7 @@ def is_coloured(stream: TextIO) -> bool:
 
 
 def heading(machine: dict[str, Any]) -> str:
-    """Say in one line what was measured with and on, from `perfkit.demo.runner.machine`."""
+    """Say what was measured with and on, from `perfkit.demo.runner.machine`, and how the tables are to be read."""
     python, computer = machine["python"], machine["machine"]
     facts = (
         f"perfkit {machine['perfkit']}",
@@ -76,11 +81,11 @@ def heading(machine: dict[str, Any]) -> str:
         f"{computer['system']} {computer['architecture']}",
         f"{computer['cores']} cores",
     )
-    return _shortened(" · ".join(facts), WIDTH) + "\n"
+    return f"{_shortened(' · '.join(facts), WIDTH)}\n\n{_LEGEND}"
 
 
 def render(result: PartResult, *, colour: bool = False) -> str:
-    """Lay out one part: its latencies before and after with the speed-up of the median, and what was verified.
+    """Lay out one part: its latencies before and after with the speed-up of the median, and what went wrong.
 
     Returns lines of at most 80 columns, with a line break at the end.
     """
@@ -132,10 +137,10 @@ class ProgressLine:
 def _section(section: Section, paint: Paint) -> Iterator[str]:
     yield from _wrapped(section.title, paint, "strong")
     yield from _wrapped(section.note, paint, "faint")
-    yield paint(_row("", ("p50", "p95", "p99"), "speed-up"), "faint")
+    yield paint(_row("", ("half in", "95 % in", "99 % in"), "speed-up"), "faint")
     for comparison in section.comparisons:
         yield from _comparison(comparison, paint)
-    yield paint(_verified("  verified", "before", "after", ""), "faint")
+    yield paint(_verified("  must not happen", "before", "after", ""), "faint")
     for check in section.checks:
         yield _check(check, paint)
 

@@ -15,6 +15,7 @@ __all__ = ["PARTS", "SCHEMA", "failures", "machine", "machine_report", "run_part
 PARTS = {
     "statefile": ("perfkit.demo.statefile", "JSON state files: five agents update one, a dashboard polls it"),
     "caching": ("perfkit.demo.caching", "caching: a search front asked the same things again, and by a crowd"),
+    "resilience": ("perfkit.demo.resilience", "resilience: a service that goes down and comes back, and a crowd"),
     "smtp": ("perfkit.demo.smtp", "mail: a server 20 ms away, and one that ends connections"),
 }
 

@@ -58,7 +58,8 @@ def six_processes(folder: str, start: Any, key: str, updates: int, progress: Pro
     (agents, poller, before), (agents_after, poller_after, after) = runs
     return Section(
         title=f"Six processes: {len(AGENTS)} agents send {updates} updates each, a dashboard polls",
-        note='perfkit with durability="process" here: like the ordinary way, it does not sync.',
+        note='perfkit with durability="process" here: like the ordinary way, it does not sync. '
+        "A poll that finds a change has to read it, either way.",
         comparisons=comparisons(agents, poller, agents_after, poller_after),
         checks=together_checks(start, key, before, after),
     )

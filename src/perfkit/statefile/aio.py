@@ -3,9 +3,8 @@
 import asyncio
 import os
 import threading
-import weakref
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -13,11 +12,13 @@ from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.atomic import Durability
 from perfkit._base.clock import Deadline
-from perfkit.statefile.calls import absolute, check_mutator, check_version
+from perfkit.statefile.calls import absolute, check_mutator, check_version, named
 from perfkit.statefile.codec import Encoded
+from perfkit.statefile.editing import AsyncEditing
 from perfkit.statefile.errors import StateFileCorrupt, StateFileLockError
 from perfkit.statefile.grouping import Group
-from perfkit.statefile.lock import Hold
+from perfkit.statefile.lock import Hold, refuse_nesting_in
+from perfkit.statefile.loops import this_task
 from perfkit.statefile.options import Options
 from perfkit.statefile.reader import Reading
 from perfkit.statefile.stats import StateFileStats, stats_of
@@ -29,12 +30,6 @@ __all__ = ["AsyncStateFile"]
 T = TypeVar("T")
 
 
-def _this_task() -> object:
-    """Return what tells the running task from others; weak, for a queue must not keep an abandoned edit alive."""
-    task = asyncio.current_task()
-    return None if task is None else weakref.ref(task)
-
-
 class _Job:
     """One caller of `AsyncStateFile.update`."""
 
@@ -43,7 +38,7 @@ class _Job:
     def __init__(self, fn: Callable[[Any], Any], deadline: Deadline) -> None:
         self.fn = fn
         self.deadline = deadline
-        self.owner = _this_task()
+        self.owner = this_task()
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.result: Any = None
         self.error: BaseException | None = None
@@ -99,7 +94,7 @@ class AsyncStateFile:
     ) -> None:
         options = Options(default, indent, durability, timeout, allow_nan, recover, trust_stat)
         self._store = Store(absolute(path), options)
-        self.name = name or os.path.basename(self._store.path)
+        self.name = named(name, self._store.path)
         self._after_fork_in_child()
         fork.after_in_child(self)
         registry.register(self, part="statefile")
@@ -127,20 +122,12 @@ class AsyncStateFile:
         """Return ``(document, version)``: a fresh copy, and the version it was read at; see `StateFile.snapshot`."""
         return await self._read(self._store.snapshot)
 
-    @asynccontextmanager
-    async def edit(self) -> AsyncIterator[Any]:
+    def edit(self) -> AbstractAsyncContextManager[Any]:
         """Read, change in place, write: ``async with state.edit() as doc: …``; see `StateFile.edit`.
 
         The lock is held while the block awaits, also against other processes: keep what it awaits short.
         """
-        self._bind()
-        turn = self._turn(_this_task())
-        try:
-            base, document = await turn.hold(self._begin, self._deadline())
-            yield document
-            await turn.finish(partial(self._commit, base, document))
-        finally:
-            turn.leave()
+        return AsyncEditing(self._editing())
 
     async def update(self, fn: Callable[[Any], T]) -> T:
         """Change the document by ``fn(doc)``, in place, and return what ``fn`` returns; see `StateFile.update`.
@@ -151,6 +138,7 @@ class AsyncStateFile:
         check_mutator(fn)
         self._bind()
         job = _Job(fn, self._deadline())
+        refuse_nesting_in(self._store.target, job.owner)
         with self._mutex:
             self._group.submit(job)
         if self._group.leader is job:
@@ -194,10 +182,10 @@ class AsyncStateFile:
 
     def _begin(self, hold: Hold) -> tuple[Reading, Any]:
         base = self._store.begin(hold)
-        return base, base.copy()
+        return base, self._store.changeable(base)
 
     def _commit(self, base: Reading, document: Any, hold: Hold) -> None:
-        self._store.commit(hold, base, self._store.encode(document))
+        self._store.edited(hold, base, document)
 
     def _overwrite(self, encoded: Encoded, base: str | None, hold: Hold) -> str:
         return self._store.overwrite(hold, encoded, base)
@@ -207,8 +195,23 @@ class AsyncStateFile:
     def _deadline(self) -> Deadline:
         return Deadline(self._store.options.timeout)
 
-    def _turn(self, owner: object) -> Turn:
+    def _turn_of(self, task: object) -> Turn:
+        refuse_nesting_in(self._store.target, task)
+        return self._turn(task)
+
+    def _turn(self, owner: object = None) -> Turn:
         return Turn(self._store.target, owner, on_queued=self._refuse_nesting, on_had=self._store.waits.record)
+
+    @asynccontextmanager
+    async def _editing(self) -> AsyncIterator[Any]:
+        self._bind()
+        turn = self._turn_of(this_task())
+        try:
+            base, document = await turn.hold(self._begin, self._deadline())
+            yield document
+            await turn.finish(partial(self._commit, base, document))
+        finally:
+            turn.leave()
 
     async def _offload(self, fn: Callable[[], T]) -> T:
         self._bind()
@@ -225,7 +228,7 @@ class AsyncStateFile:
 
     async def _locked(self, work: Callable[[Hold], T]) -> T:
         self._bind()
-        turn = self._turn(_this_task())
+        turn = self._turn_of(this_task())
         try:
             return await turn.once(work, self._deadline())
         finally:
@@ -239,7 +242,7 @@ class AsyncStateFile:
     async def _lead(self) -> None:
         """Commit groups until nobody waits."""
         while (job := self._group.leader) is not None:
-            self._leaders_turn = turn = self._turn(object())
+            self._leaders_turn = turn = self._turn()
             try:
                 await turn.once(self._run, job.deadline)
             except Exception as error:  # noqa: BLE001 (it goes to the caller that led)

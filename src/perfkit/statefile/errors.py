@@ -21,9 +21,10 @@ class StateFileError(PerfkitError):
 
 
 class StateFileConflict(StateFileError, RuntimeError):
-    """Somebody wrote the file since the version that ``save(doc, base=version)`` was based on. Nothing was written.
+    """Somebody wrote or deleted the file since the version that ``save(doc, base=version)`` was based on.
 
-    ``base`` is the version the caller had, ``current`` the one the file is at.
+    Nothing was written. ``base`` is the version the caller had, ``current`` the one the file is at; either is
+    ``"absent"`` where there was, or is, no file.
     """
 
     base: str
@@ -55,7 +56,11 @@ class StateFileEncodeError(StateFileError, TypeError, ValueError):
 
 
 class StateFileLockError(StateFileError, RuntimeError):
-    """The lock cannot be had in this way: an edit inside an edit of the same file, or one carried over a fork."""
+    """The lock cannot be had in this way: whoever holds it would wait for itself, or it was carried over a fork.
+
+    An edit inside an edit of the same file would wait for itself. So would a ``StateFile`` that is called in a
+    coroutine while a task of the same event loop is editing: it stops the loop, and with it the task.
+    """
 
 
 class StateFileTimeout(StateFileError, TimeoutError):

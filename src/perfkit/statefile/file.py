@@ -5,14 +5,15 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, TypeVar
 
 from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.atomic import Durability
 from perfkit._base.clock import Deadline
-from perfkit.statefile.calls import absolute, check_mutator, check_version, missing_directory
+from perfkit.statefile.calls import absolute, check_mutator, check_version, missing_directory, named
+from perfkit.statefile.editing import Editing
 from perfkit.statefile.errors import StateFileCorrupt
 from perfkit.statefile.grouping import Group
 from perfkit.statefile.lock import Hold, lock_for, refuse_nesting_in
@@ -108,7 +109,7 @@ class StateFile:
     ) -> None:
         options = Options(default, indent, durability, timeout, allow_nan, recover, trust_stat)
         self._store = Store(absolute(path), options)
-        self.name = name or os.path.basename(self._store.path)
+        self.name = named(name, self._store.path)
         self._after_fork_in_child()
         fork.after_in_child(self)
         registry.register(self, part="statefile")
@@ -163,27 +164,25 @@ class StateFile:
             self._recover()
             return self._store.snapshot()
 
-    @contextmanager
-    def edit(self) -> Iterator[Any]:
+    def edit(self) -> AbstractContextManager[Any]:
         """Read, change in place, write: ``with state.edit() as doc: doc["n"] += 1``.
 
         No other thread or process that uses perfkit changes the file between the reading and the writing. The document
         is a fresh copy; what it is when the block ends is written. An exception in the block writes nothing and passes
-        through. A document that is neither dict nor list can't be changed in place: use `save`.
+        through. To replace the document whole, use `save`: ``doc = …`` in the block would only rename a variable.
 
         Raises:
+            TypeError: the document is neither dict nor list, so nothing in it can be changed in place. The block
+                doesn't run.
             StateFileTimeout: the lock was not had in ``timeout`` seconds.
-            StateFileLockError: this thread is editing this file already; or the block is left in a forked child.
+            StateFileLockError: this thread is editing this file already; or a task of the event loop that runs in this
+                thread is; or the block is left in a forked child.
             StateFileEncodeError: the document holds something JSON has no form for; nothing was written.
             FileNotFoundError, StateFileCorrupt: as `view`. OSError: not writable, disk full; the old content is intact.
 
         Cost: an encoding, a decoding, a comparison and an atomic replace; under ``"power"`` also two flushes.
         """
-        with self._locked(Deadline(self._store.options.timeout)) as hold:
-            base = self._store.begin(hold)
-            document = base.copy()
-            yield document
-            self._store.commit(hold, base, self._store.encode(document))
+        return Editing(self._editing())
 
     def update(self, fn: Callable[[Any], T]) -> T:
         """Change the document by ``fn(doc)``, in place, and return what ``fn`` returns once the change is in the file.
@@ -193,9 +192,11 @@ class StateFile:
         all. Each is answered after the write that holds its change. One whose ``fn`` raises, or makes a document that
         can't be written, gets that exception alone, and nothing of its change stays.
 
-        ``fn`` is an ordinary function. It may run in another caller's thread, and more than once (if a neighbour fails,
-        the others run again on a fresh copy; only the last run counts), so it should depend on its document alone.
-        Using this state file inside ``fn`` to change it raises StateFileLockError.
+        ``fn`` is an ordinary function that changes the document it gets. What it returns is for the caller alone: a new
+        document, as of ``lambda doc: {**doc, "n": 1}``, is not written. It may run in another caller's thread, and more
+        than once (if a neighbour fails, the others run again on a fresh copy; only the last run counts), so it should
+        depend on its document alone and do nothing else. Using this state file inside ``fn`` to change it raises
+        StateFileLockError.
 
         Raises as `edit`, and whatever ``fn`` raises, unwrapped. After a StateFileTimeout ``fn`` has had no effect.
         Cost: as `edit`, shared among those who waited.
@@ -222,11 +223,13 @@ class StateFile:
 
         Args:
             document: what ``json.dumps`` takes.
-            base: the version that `snapshot` gave (or the last `save`): if somebody has written since, nothing is
-                written and StateFileConflict is raised. ``"absent"`` writes only a file that isn't there. None
+            base: the version that `snapshot` gave (or the last `save`): if somebody has written or deleted the file
+                since, nothing is written and StateFileConflict is raised, whose ``current`` is the version there is
+                now, ``"absent"`` if there is no file. A base of ``"absent"`` writes only a file that isn't there. None
                 overwrites whatever is there, a corrupt file too.
 
-        Raises as `edit`, and StateFileConflict. Cost: as `edit` without reading.
+        Raises as `edit`, and StateFileConflict; TypeError or ValueError for a base that no snapshot gave.
+        Cost: as `edit` without reading.
         """
         check_version(base)
         encoded = self._store.encode(document)
@@ -260,6 +263,14 @@ class StateFile:
         return self._store.reader.forget()
 
     @contextmanager
+    def _editing(self) -> Iterator[Any]:
+        with self._locked(Deadline(self._store.options.timeout)) as hold:
+            base = self._store.begin(hold)
+            document = self._store.changeable(base)
+            yield document
+            self._store.edited(hold, base, document)
+
+    @contextmanager
     def _locked(self, deadline: Deadline) -> Iterator[Hold]:
         lock = lock_for(self._store.target())
         started = time.perf_counter()
@@ -278,17 +289,15 @@ class StateFile:
             self._store.begin(hold)
 
     def _await(self, job: _Job, deadline: Deadline) -> None:
-        """Wait until the job is done, or its caller is to lead; withdraw if neither comes in time."""
-        if not job.wait(deadline.remaining()):
-            self._withdraw(job, deadline)
-            job.wait(None)  # it was taken, or is to lead: the word is on its way
-
-    def _withdraw(self, job: _Job, deadline: Deadline) -> None:
-        """Raise StateFileTimeout, unless it is too late for that."""
+        """Wait until the job is done, or its caller is to lead; withdraw, and raise, if neither comes."""
+        error = lock_for(self._store.target()).wait(job.wait, deadline)
+        if error is None:
+            return
         with self._mutex:
             withdrawn = self._group.leader is not job and self._group.withdraw(job)
         if withdrawn:
-            raise lock_for(self._store.target()).timed_out(deadline.timeout)
+            raise error
+        job.wait(None)  # it was taken, or is to lead: the word is on its way
 
     def _lead(self, job: _Job, deadline: Deadline) -> None:
         """Commit everything that waits when the lock is had, then answer, and hand on the lead."""

@@ -14,17 +14,23 @@ from typing import Protocol
 
 from perfkit._base import fork
 from perfkit._base.clock import Deadline
-from perfkit.statefile.errors import StateFileLockError, StateFileTimeout
+from perfkit.statefile.errors import StateFileError, StateFileLockError, StateFileTimeout
 from perfkit.statefile.handoff import Handoff
+from perfkit.statefile.loops import running_loop, this_task
 from perfkit.statefile.sidecar import Sidecar
 
-__all__ = ["Hold", "PathLock", "Ticket", "lock_for", "poll_delays", "refuse_nesting_in"]
+__all__ = ["Hold", "PathLock", "Ticket", "lock_for", "poll_delays", "refuse_nesting_in", "under"]
+
+_GLANCE = 0.02  # seconds a thread that runs an event loop waits before it looks who holds the lock
 
 
 class Ticket(Protocol):
     """A request for a `PathLock`, and how its owner is woken."""
 
-    owner: object
+    owner: object  # the task that asked, or None
+
+    def waits_for(self, loop: object) -> bool:
+        """Tell whether its owner can't go on before ``loop`` does."""
 
     def deliver(self) -> None:
         """Wake the owner: the lock is its own within this process. Harmless the second time.
@@ -61,6 +67,9 @@ class _ThreadTicket:
         self._gate = threading.Lock()
         self._gate.acquire()
 
+    def waits_for(self, _loop: object) -> bool:
+        return False
+
     def deliver(self) -> None:
         with suppress(RuntimeError):  # it has been woken already
             self._gate.release()
@@ -94,13 +103,17 @@ class PathLock:
                 ticket.deliver()
 
     def refuse_nesting(self, owner: object) -> None:
-        """Raise StateFileLockError if ``owner`` holds this lock: waiting for it would be waiting for itself."""
-        if self._line.is_held_by(owner):
-            raise StateFileLockError(
-                f"{self.target} is being edited by this {_kind(owner)} already: an edit inside an edit of the same "
-                "file would wait for itself. Change the outer document instead, or leave the outer block first",
-                path=self.target,
-            )
+        """Raise StateFileLockError if the task ``owner`` holds this lock: it would wait for itself."""
+        if owner is not None and self._line.is_held_by(owner):
+            raise self.nested("task")
+
+    def nested(self, kind: str) -> StateFileLockError:
+        """Return the error for a "thread" or a "task" that would wait for itself."""
+        return StateFileLockError(
+            f"{self.target} is being edited by this {kind} already: an edit inside an edit of the same "
+            "file would wait for itself. Change the outer document instead, or leave the outer block first",
+            path=self.target,
+        )
 
     def leave(self, ticket: Ticket) -> None:
         """End our turn, or our waiting; the next in line is woken. Harmless the second time."""
@@ -122,17 +135,45 @@ class PathLock:
             timeout=timeout,
         )
 
+    def wait(self, comes: Callable[[float | None], bool], deadline: Deadline) -> StateFileError | None:
+        """Return None once ``comes(seconds)`` is true, or the error to raise if that doesn't come, or can't.
+
+        A thread that runs an event loop looks up now and then: where the lock is with a task of that loop, the task
+        would wait for the thread, and the thread for the task.
+        """
+        loop = running_loop()
+        while True:
+            if loop is not None and self._is_stopped_with(loop):
+                return self._stopped()
+            seconds = deadline.remaining()
+            if comes(seconds if loop is None else min(_GLANCE, _GLANCE if seconds is None else seconds)):
+                return None
+            if deadline.is_over():
+                return self.timed_out(deadline.timeout)
+
+    def _is_stopped_with(self, loop: object) -> bool:
+        holder = self._line.holder
+        return holder is not None and holder.waits_for(loop)
+
+    def _stopped(self) -> StateFileLockError:
+        return StateFileLockError(
+            f"{self.target} is being edited by a task of the event loop that runs in this thread, which can't go on "
+            "while this call waits for it. In coroutines use perfkit.AsyncStateFile, whose methods are awaited",
+            path=self.target,
+        )
+
     @contextmanager
     def held(self, deadline: Deadline) -> Iterator[Hold]:
         """Hold the lock in this thread, over threads and processes.
 
         Raises StateFileTimeout, StateFileLockError, OSError.
         """
-        ticket = _ThreadTicket(threading.get_ident())
+        self._refuse_nesting_here()
+        ticket = _ThreadTicket(this_task())
         try:
             self.enter(ticket)
-            if not ticket.wait(deadline.remaining()):
-                raise self.timed_out(deadline.timeout)
+            if (error := self.wait(ticket.wait, deadline)) is not None:
+                raise error
             self._acquire_sidecar(deadline)
             _mine.held = (*_mine.held, ticket)
             yield Hold(self, ticket)
@@ -142,6 +183,10 @@ class PathLock:
             except BaseException:  # an interrupt struck in there; nobody else would do it
                 self._give_back(ticket)
                 raise
+
+    def _refuse_nesting_here(self) -> None:
+        if any(self.holds(ticket) for ticket in _mine.held):
+            raise self.nested("thread")
 
     def _give_back(self, ticket: Ticket) -> None:
         """Release both halves; harmless the second time, and without the sidecar lock."""
@@ -160,16 +205,34 @@ class PathLock:
 
 
 class _Mine(threading.local):
-    held: tuple[_ThreadTicket, ...] = ()
+    held: tuple[Ticket, ...] = ()
 
 
 _mine = _Mine()
 
 
-def refuse_nesting_in(target: Callable[[], str]) -> None:
-    """Raise StateFileLockError if this thread holds the lock of the real path ``target()``, asked for if needed."""
-    if _mine.held:
-        lock_for(target()).refuse_nesting(threading.get_ident())
+@contextmanager
+def under(ticket: Ticket) -> Iterator[None]:
+    """Mark this thread, a worker, as one that does something under the lock that ``ticket`` has."""
+    before = _mine.held
+    _mine.held = (*before, ticket)
+    try:
+        yield
+    finally:
+        _mine.held = before
+
+
+def refuse_nesting_in(target: Callable[[], str], task: object = None) -> None:
+    """Raise StateFileLockError if this thread holds the lock of the real path ``target()``, asked for if needed.
+
+    With a task: if that task took it, or code that runs the task's loop; another task will give it back.
+    """
+    if not _mine.held:
+        return
+    lock = lock_for(target())
+    for ticket in _mine.held:
+        if lock.holds(ticket) and (task is None or ticket.owner in (None, task)):
+            raise lock.nested("thread" if task is None or ticket.owner is None else "task")
 
 
 def poll_delays() -> Iterator[float]:
@@ -181,10 +244,6 @@ def poll_delays() -> Iterator[float]:
     while True:
         yield delay
         delay = min(delay * 1.5, 0.01)
-
-
-def _kind(owner: object) -> str:
-    return "thread" if isinstance(owner, int) else "task"
 
 
 _locks: "weakref.WeakValueDictionary[str, PathLock]" = weakref.WeakValueDictionary()

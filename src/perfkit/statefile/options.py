@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from perfkit._base.atomic import Durability, check_durability
+from perfkit.statefile.calls import check_default
 
 __all__ = ["Options"]
 
@@ -25,11 +26,7 @@ class Options:
     trust_stat: bool
 
     def __post_init__(self) -> None:
-        if self.default is not None and not callable(self.default):
-            raise TypeError(
-                "default must be a callable that makes a new document, such as dict or lambda: {…}, "
-                f"not {self.default!r}"
-            )
+        check_default(self.default)
         _check_indent(self.indent)
         check_durability(self.durability)
         _check_timeout(self.timeout)

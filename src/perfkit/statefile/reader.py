@@ -14,7 +14,11 @@ from perfkit.statefile.errors import StateFileCorrupt
 from perfkit.statefile.fingerprint import COARSE_SLACK_NS, is_settled, same_file
 from perfkit.statefile.frozen import freeze
 
-__all__ = ["Reader", "Reading", "read_whole"]
+__all__ = ["ABSENT", "DIGEST_BYTES", "Reader", "Reading", "read_whole"]
+
+# What a version is: the digest of the content, or this for a file that is missing.
+ABSENT = "absent"
+DIGEST_BYTES = 16
 
 # O_NONBLOCK: opening a FIFO must not wait for somebody to write into it.
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -65,7 +69,7 @@ class Reading:
         if self.version_if_known is None:
             from hashlib import blake2b
 
-            self.version_if_known = blake2b(self.raw, digest_size=16).hexdigest()
+            self.version_if_known = blake2b(self.raw, digest_size=DIGEST_BYTES).hexdigest()
         return self.version_if_known
 
     def held_bytes(self) -> int:

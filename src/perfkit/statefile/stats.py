@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from perfkit._base.histogram import LatencySummary
+from perfkit._base.latency_summary import LatencySummary
 from perfkit.statefile.store import Store
 
-__all__ = ["StateFileStats", "stats_of"]
+__all__ = ["LatencySummary", "StateFileStats", "stats_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,9 @@ class StateFileStats:
         path: the file.
         hits: reads answered from memory after one ``stat``. May be low by a few where threads count at the same moment.
         parses: how often the content was decoded because it had changed.
-        unchanged: writes left out because the content was the same to the byte.
+        edits: ``edit()`` blocks whose document is in the file.
+        saves: documents that ``save()`` made the content.
+        unchanged: edits, saves and groups that wrote nothing, because the content was the same to the byte.
         groups: commits made by ``update()``.
         updates: mutators that those commits held; ``updates / groups`` is how well they share a write.
         conflicts: calls of ``save()`` refused because somebody had written since.
@@ -32,6 +34,8 @@ class StateFileStats:
     path: str
     hits: int
     parses: int
+    edits: int
+    saves: int
     unchanged: int
     groups: int
     updates: int
@@ -51,6 +55,8 @@ def stats_of(name: str, store: Store) -> StateFileStats:
         path=store.path,
         hits=reader.hits,
         parses=reader.parses,
+        edits=store.edits,
+        saves=store.saves,
         unchanged=store.unchanged,
         groups=store.groups,
         updates=store.updates,

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from perfkit._base import atomic
@@ -15,13 +16,11 @@ from perfkit.statefile.errors import StateFileConflict, StateFileCorrupt, StateF
 from perfkit.statefile.grouping import Mutation, replay
 from perfkit.statefile.lock import Hold
 from perfkit.statefile.options import Options
-from perfkit.statefile.reader import Reader, Reading, read_whole
+from perfkit.statefile.reader import ABSENT, Reader, Reading, read_whole
 
-__all__ = ["ABSENT", "Store"]
+__all__ = ["Store"]
 
 logger = logging.getLogger("perfkit.statefile")
-
-ABSENT = "absent"
 
 
 class Store:
@@ -38,7 +37,8 @@ class Store:
         self.reader = Reader(path, trust_stat=options.trust_stat)
         self.writes = LatencyRecorder()
         self.waits = LatencyRecorder()
-        self.unchanged = self.updates = self.groups = self.conflicts = self.recovered = 0
+        self.edits = self.saves = self.updates = self.groups = 0
+        self.unchanged = self.conflicts = self.recovered = 0
 
     def target(self) -> str:
         """Return the real path, which is where lock, temporary file and data are.
@@ -76,11 +76,14 @@ class Store:
 
     def encode(self, document: Any) -> codec.Encoded:
         """Encode a document; StateFileEncodeError names the place that JSON has no form for."""
+        return self._encoded(document, f"{self.path} was not written")
+
+    def _encoded(self, document: Any, complaint: str) -> codec.Encoded:
         try:
             return codec.encode(document, indent=self.options.indent, allow_nan=self.options.allow_nan)
         except codec.Unserializable as error:
             raise StateFileEncodeError(
-                f"{self.path} was not written: at {error.where}, {error.reason}", path=self.path, where=error.where
+                f"{complaint}: at {error.where}, {error.reason}", path=self.path, where=error.where
             ) from error.__cause__
 
     def begin(self, hold: Hold) -> Reading:
@@ -92,6 +95,21 @@ class Store:
                 raise
             self._set_aside(hold, error)
             return self._default()
+
+    def changeable(self, base: Reading) -> Any:
+        """Return a copy of the document for somebody to change in place; TypeError if nothing in it can be."""
+        document = base.copy()
+        if not isinstance(document, (dict, list)):
+            raise TypeError(
+                f"the document of {self.path} is {document!r:.60}, in which edit() and update() can change nothing: "
+                "replace it with save(), or keep a dict or a list in the file"
+            )
+        return document
+
+    def edited(self, hold: Hold, base: Reading, document: Any) -> None:
+        """Commit what became of a `changeable` document."""
+        self.commit(hold, base, self.encode(document))
+        self.edits += 1
 
     def commit(self, hold: Hold, base: Reading, encoded: codec.Encoded) -> None:
         """Make ``encoded`` the content, unless the content is that already."""
@@ -113,7 +131,7 @@ class Store:
         Each gets its result or its own error and is ``done``; what stops them all is raised.
         """
         base = self.begin(hold)
-        encoded, good = replay(batch, base.copy, self.encode)
+        encoded, good = replay(batch, partial(self.changeable, base), self.encode)
         try:
             if encoded is not None:
                 self.commit(hold, base, encoded)
@@ -131,14 +149,9 @@ class Store:
         current = self._replaced(hold, base)
         if base is not None and current.version() != base:
             self.conflicts += 1
-            raise StateFileConflict(
-                f"{self.path} was written by somebody else since version {base}: "
-                "take a new snapshot(), merge your change into it, and save again",
-                path=self.path,
-                base=base,
-                current=current.version(),
-            )
+            raise self._conflict(base, current.version())
         self.commit(hold, current, encoded)
+        self.saves += 1
         return Reading(encoded.raw, None).version()
 
     def remove(self, hold: Hold) -> bool:
@@ -169,7 +182,7 @@ class Store:
                 f"{os.strerror(errno.ENOENT)}, and StateFile has no default=, such as default=dict",
                 self.path,
             )
-        encoded = self.encode(self.options.default())
+        encoded = self._encoded(self.options.default(), f"default= of {self.path} made what can't be written")
         return Reading(encoded.raw, encoded.tree, version=ABSENT)
 
     def _replaced(self, hold: Hold, base: str | None) -> Reading:
@@ -187,6 +200,16 @@ class Store:
             elif base is not None:
                 raise
             return Reading(b"", None, version=ABSENT)
+
+    def _conflict(self, base: str, current: str) -> StateFileConflict:
+        happened = "deleted" if current == ABSENT else "made" if base == ABSENT else "written"
+        return StateFileConflict(
+            f"{self.path} was {happened} by somebody else since version {base}: "
+            "take a new snapshot(), merge your change into it, and save again",
+            path=self.path,
+            base=base,
+            current=current,
+        )
 
     def _settle(self, hold: Hold, good: Sequence[Mutation], error: BaseException) -> None:
         """End the mutators whose change is in the file although the commit raised: nobody may apply it again.

@@ -12,7 +12,7 @@ from typing import TypeVar
 from perfkit._base.clock import Deadline
 from perfkit._base.offload import Offloader
 from perfkit.statefile.calls import missing_directory
-from perfkit.statefile.lock import Hold, PathLock, lock_for, poll_delays
+from perfkit.statefile.lock import Hold, PathLock, lock_for, poll_delays, under
 
 __all__ = ["Turn", "workers"]
 
@@ -47,7 +47,7 @@ class Turn:
         self._on_had = on_had
         self._loop = asyncio.get_running_loop()
         self._granted: asyncio.Future[None] = self._loop.create_future()
-        self._acquired = self._told = False
+        self._acquired = self._told = self._at_work = False
         self._asked = time.perf_counter()
 
     async def hold(self, work: Callable[[Hold], T], deadline: Deadline) -> T:
@@ -58,7 +58,7 @@ class Turn:
         delays = poll_delays()
         while True:
             try:
-                return await workers.run(self._attempt, work)
+                return await self._in_worker(partial(self._attempt, work))
             except _Queued:
                 self._on_queued(self)
                 if not await self._comes(deadline.remaining()):
@@ -77,7 +77,7 @@ class Turn:
         assert self.lock is not None  # noqa: S101 (held: see above)
         hold = Hold(self.lock, self)
         hold.check()  # here too: a forked child has no loop to wait on
-        return await workers.run(self._and_leave, work, hold)
+        return await self._in_worker(partial(self._and_leave, work, hold))
 
     def leave(self) -> None:
         """Give the lock back, or stop waiting for it. Harmless the second time."""
@@ -89,6 +89,10 @@ class Turn:
         self.lock.leave(self)
 
     __del__ = leave  # a loop that was closed in the middle of an edit
+
+    def waits_for(self, loop: object) -> bool:
+        """Tell whether nothing of it goes on while ``loop`` stands still; see `Ticket`."""
+        return self._loop is loop and not self._at_work
 
     def deliver(self) -> None:
         """Wake the task that waits; see `Ticket`."""
@@ -107,6 +111,17 @@ class Turn:
     async def _comes(self, seconds: float | None) -> bool:
         await asyncio.wait([self._granted], timeout=seconds)
         return self._granted.done()
+
+    async def _in_worker(self, work: Callable[[], T]) -> T:
+        self._at_work = True
+        return await workers.run(self._work, work)
+
+    def _work(self, work: Callable[[], T]) -> T:
+        try:
+            with under(self):
+                return work()
+        finally:
+            self._at_work = False  # said here, for the loop may stand still
 
     def _attempt(self, work: Callable[[Hold], T]) -> T:
         """In a worker: do ``work`` if the lock can be had now."""

@@ -1,0 +1,379 @@
+"""What `Pool` and `AsyncPool` have in common: their arguments, giving back, and all that needs no waiting.
+
+Giving back takes no lock and awaits nothing: a finaliser may do it, anywhere, even in a thread that holds the pool's
+lock. An entry goes back to the idle ones, or into ``_returned``, from where whoever has the pool in hand takes it in.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections import deque
+from contextvars import copy_context
+from typing import Any, Generic, TypeVar
+
+from perfkit import registry
+from perfkit._base import fork
+from perfkit._base.histogram import LatencyRecorder
+from perfkit.pooling import reports
+from perfkit.pooling.core import Core
+from perfkit.pooling.entry import Entry
+from perfkit.pooling.errors import NotLent
+from perfkit.pooling.lent import Lent
+from perfkit.pooling.options import Options, check_sizes
+from perfkit.pooling.pauses import pause_of
+from perfkit.pooling.sources import sources_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from perfkit.pooling.core import Todo
+    from perfkit.pooling.stats import PoolStats
+    from perfkit.resilience import CircuitBreaker
+
+    R = TypeVar("R")
+
+__all__ = ["C", "PoolBase"]
+
+C = TypeVar("C")
+
+# What a fork has copied from the parent. Never freed: a finaliser would close the parent's connection under it.
+_parked: list[Entry] = []
+
+
+class PoolBase(Generic[C]):
+    """A pool but for connecting, waiting and closing, which its subclasses do in threads or in tasks."""
+
+    _barging: float  # see `Core._hand`
+
+    def __init__(
+        self,
+        connect: Callable[[], C] | Sequence[Callable[[], C]],
+        *,
+        max_size: int = 10,
+        min_size: int = 0,
+        max_waiting: int | None = None,
+        timeout: float | None = 30.0,
+        max_lifetime: float | None = 3600.0,
+        lifetime_jitter: float = 0.1,
+        max_idle: float | None = 600.0,
+        max_uses: int | None = None,
+        validate: Callable[[C], object] | None = None,
+        validate_after: float = 0.5,
+        reset: Callable[[C], object] | None = None,
+        close: Callable[[C], object] | None = None,
+        breaker: CircuitBreaker | Sequence[CircuitBreaker] | None = None,
+        backoff: tuple[float, float] = (0.1, 30.0),
+        leak_after: float | None = None,
+        name: str | None = None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._options = Options(
+            max_size=max_size,
+            min_size=min_size,
+            max_waiting=max_waiting,
+            timeout=timeout,
+            max_lifetime=max_lifetime,
+            lifetime_jitter=lifetime_jitter,
+            max_idle=max_idle,
+            max_uses=max_uses,
+            validate=validate,
+            validate_after=validate_after,
+            reset=reset,
+            close=close,
+            backoff=backoff,
+            leak_after=leak_after,
+            timer=timer,
+        )
+        self.name = reports.name_of(name, connect)
+        self._sources = sources_of(connect, breaker, self.name)
+        self._timer = timer
+        self._is_watching = leak_after is not None
+        self._is_plain = validate is None and reset is None and max_uses is None and not self._is_watching
+        self._lent = Lent()
+        self._context = copy_context()
+        self._waits, self._lifetimes = LatencyRecorder(), LatencyRecorder()
+        self._timeouts = 0
+        self._begin()
+        fork.after_in_child(self)
+        registry.register(self, part="pooling")
+
+    def _begin(self) -> None:
+        """Have no connections; for a new pool and for a forked child's."""
+        self._core = Core.made_of(self._options, self.name, barging=self._barging, random=random.random)
+        self._idle = self._core.idle
+        self._waiting = self._core.waiting
+        self._returned: deque[Entry] = deque()
+        self._rings_at = math.inf  # when `_keep_up` will be called, by time.monotonic
+        self._closing = 0  # connections that are being closed
+
+    def release(self, conn: C) -> None:
+        """Give back a connection that `acquire` took. Never blocks, but for a thread's ``reset``.
+
+        Raises NotLent for one that isn't lent: released twice, not this pool's, or lent by ``with``, which gives back
+        by itself.
+        """
+        entry = self._lent.pop(id(conn), None)
+        if entry is None:
+            raise NotLent(reports.not_lent(self.name, conn, self._entries()), pool=self.name)
+        entry.conn = conn
+        self._give(entry)
+
+    def discard(self, conn: C) -> None:
+        """Have a connection that is lent closed instead of lent again; one lent by ``with``, when that ends.
+
+        Raises NotLent for one that isn't lent.
+        """
+        entry = self._lent.pop(id(conn), None)
+        if entry is not None:
+            entry.conn = conn
+            self._drop(entry)
+            return
+        entries, idle = self._entries(), self._idle.copy()
+        for entry in entries:
+            if entry.conn is conn and entry not in idle:
+                entry.retire("discarded")
+                return
+        raise NotLent(reports.not_lent(self.name, conn, entries), pool=self.name)
+
+    def drain(self) -> None:
+        """Replace every connection: the idle ones now, those that are lent when they come back.
+
+        For when a password was rotated, a server restarted, a name points elsewhere. Returns at once.
+        """
+        self._decide(self._core.drain, self._timer())
+
+    def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
+        """Change the limits; None leaves one as it is. What is too much is closed, idle ones first.
+
+        Raises TypeError or ValueError as the constructor does; the pool stays as it was.
+        """
+        least = self._core.min_size if min_size is None else min_size
+        most = self._core.max_size if max_size is None else max_size
+        check_sizes(least, most)
+        self._options.min_size, self._options.max_size = least, most
+        self._decide(self._core.resize, least, most, self._timer())
+        if self._core.is_used:
+            self._see_to_it()
+
+    def stats(self) -> PoolStats:
+        """Return the pool's figures, a `PoolStats`. Cost: some 100 µs."""
+        return self._decide(self._stats)
+
+    def __repr__(self) -> str:
+        core = self._core
+        state = " closed" if core.is_closed else ""
+        return f"<{type(self).__name__} {self.name!r}{state} size={core.size}/{core.max_size} idle={len(core.idle)}>"
+
+    def __del__(self) -> None:
+        for entry in getattr(self, "_idle", ()):  # nobody is left who would take it for lost
+            entry.is_over = True
+
+    # -- what a driver has
+
+    def _decide(self, decision: Callable[..., R], *args: Any, **more: Any) -> R:
+        """Return ``decision(...)``, made while nobody else decides; do what it asks for."""
+        raise NotImplementedError
+
+    def _settle(self) -> None:
+        """Take in what has come back, if that is possible now."""
+        raise NotImplementedError
+
+    def _was_reset(self, entry: Entry) -> bool:
+        """Reset a connection that came back; False if it isn't to be given back now."""
+        raise NotImplementedError
+
+    def _do(self, work: Callable[[Any], Any], thing: Any) -> None:
+        """Have ``work(thing)`` done in the background."""
+        raise NotImplementedError
+
+    def _make(self, thing: Any) -> Any:
+        """Connect; in the background."""
+        raise NotImplementedError
+
+    def _check(self, thing: Any) -> Any:
+        """Validate what was idle for long; in the background."""
+        raise NotImplementedError
+
+    def _end(self, thing: Any) -> Any:
+        """Close what has left the pool; in the background."""
+        raise NotImplementedError
+
+    def _return_to_first(self, thing: Any) -> Any:
+        """Try the preferred factory; in the background."""
+        raise NotImplementedError
+
+    def _ring_in(self, seconds: float) -> None:
+        """Have `_keep_up` called in so many seconds, and not when that was to be before."""
+        raise NotImplementedError
+
+    # -- giving back
+
+    def _give(self, entry: Entry) -> None:
+        if not self._is_plain:
+            if not self._is_ready(entry):
+                return
+        elif self._waiting or entry.retired is not None:
+            self._give_back(entry)
+            return
+        self._idle.append(entry)
+        if self._waiting:
+            self._hand_on()
+
+    def _is_ready(self, entry: Entry) -> bool:
+        """Tell whether a connection that came back may be idle now; else something else is done with it."""
+        entry.taken_at = None
+        if self._options.reset is not None and not self._was_reset(entry):
+            return False
+        self._trust(entry)
+        # Looked at after `trusted_until` is set: `Entry.retire` sets the two the other way round, so that an entry that
+        # is retired meanwhile is caught either here or when it is taken.
+        if entry.retired is None and entry.uses < self._options.max_uses and not self._waiting:
+            return True
+        self._give_back(entry)
+        return False
+
+    def _trust(self, entry: Entry) -> None:
+        """Have a connection lent without being validated for a while."""
+        if self._options.validate is not None:
+            entry.trusted_until = min(entry.expires_at, self._timer() + self._options.validate_after)
+
+    def _give_after(self, entry: Entry, kind: type[BaseException]) -> None:
+        """Take back what an exception has ended the use of."""
+        if not issubclass(kind, Exception):
+            self._drop(entry)
+        elif self._options.reset is None or self._was_reset(entry):
+            if self._options.validate is not None:
+                entry.trusted_until = -math.inf
+            self._give_back(entry)
+
+    def _drop(self, entry: Entry) -> None:
+        entry.retire("discarded")
+        self._give_back(entry)
+
+    def _hand_on(self) -> None:
+        """Give what is idle to who has begun to wait meanwhile."""
+        try:
+            entry = self._idle.pop()
+        except IndexError:  # somebody has taken it
+            return
+        self._give_back(entry)
+
+    def _give_back(self, entry: Entry) -> None:
+        if entry.is_over:  # a parent's, in a forked child
+            return
+        self._returned.append(entry)
+        self._settle()
+
+    def _take_in(self) -> list[Entry]:
+        """Have the core take what has come back, and return what was lost. While nobody else decides."""
+        now = self._timer()
+        while self._returned:
+            self._core.give_back(self._returned.popleft(), now)
+        return self._core.find_lost(now) if self._core.lost else []
+
+    def _has_ended(self) -> None:
+        self._closing -= 1
+
+    # -- for the drivers
+
+    def _entry(self, conn: Any, place: int) -> Entry:
+        options = self._options
+        lifetime = options.max_lifetime * (1 - options.lifetime_jitter * random.random())  # noqa: S311 (spreads)
+        entry = Entry(conn, self._timer(), lifetime, lost=self._core.lost, source=place)
+        self._trust(entry)
+        return entry
+
+    def _entries(self) -> list[Entry]:
+        return self._decide(lambda: list(self._core.entries))
+
+    def _stats(self) -> PoolStats:
+        from perfkit.pooling.stats import stats_of
+
+        return stats_of(
+            self._core, timeouts=self._timeouts, waits=self._waits.histogram(), lifetimes=self._lifetimes.histogram()
+        )
+
+    def _taken_todo(self) -> Todo | None:
+        """Return what is to be done, if anything. While nobody else decides."""
+        todo = self._core.take_todo()
+        if todo is not None:
+            self._closing += len(todo.closing)
+        return todo
+
+    def _carry_out(self, todo: Todo) -> None:
+        for attempt in todo.connects:
+            self._do(self._make, attempt)
+        for entry in todo.checks:
+            self._do(self._check, entry)
+        for entry in todo.closing:
+            self._do(self._end, entry)
+
+    def _too_late(self, patience: float) -> Exception:
+        """Return the error of a caller whose time is up. While nobody else decides."""
+        self._timeouts += 1
+        return reports.timeout_error(self._core, patience)
+
+    def _watch(self, entry: Entry) -> None:
+        entry.taken_at, entry.taken_by = self._timer(), reports.where()
+
+    def _keep_up(self) -> None:
+        """Do what time asks for, and see when it will next."""
+        self._rings_at = math.inf
+        self._decide(self._core.tick, self._timer())
+        if self._is_watching:
+            self._look_for_leaks()
+        if len(self._sources) > 1:
+            self._look_for_preferred()
+        if self._needs_upkeep():
+            self._see_to_it()
+
+    def _see_to_it(self) -> None:
+        """See to it that `_keep_up` is called when the next thing known is due."""
+        self._ring_by(time.monotonic() + self._decide(pause_of, self._core, self._timer(), self._options.leak_after))
+
+    def _ring_by(self, when: float) -> None:
+        """See to it that `_keep_up` is called by then."""
+        if when < self._rings_at:
+            self._rings_at = when
+            self._ring_in(when - time.monotonic())
+
+    def _look_for_leaks(self) -> None:
+        now = self._timer()
+        for entry in self._entries():
+            since = entry.taken_at
+            if since is not None and now - since >= self._options.leak_after:
+                entry.taken_at = None  # told once
+                reports.log_leak(self.name, now - since, entry.taken_by)
+
+    def _look_for_preferred(self) -> None:
+        """Try the first of several factories again, while connections of others serve."""
+        if not any(entry.source for entry in self._entries()):
+            return
+        if not self._core.connecting:  # its breaker says when
+            self._do(self._return_to_first, self._decide(self._core.attempt))
+
+    def _needs_upkeep(self) -> bool:
+        core = self._core
+        return not core.is_closed and bool(core.size or core.connecting or core.waiting or core.min_size)
+
+    def _is_warm_or_never(self) -> bool:
+        core = self._core
+        return core.is_closed or core.size >= core.min_size or (core.error is not None and core.is_final)
+
+    def _is_over(self) -> bool:
+        return not (self._core.size or self._core.connecting or self._closing)
+
+    def _after_fork_in_child(self) -> None:
+        core = self._core
+        for entry in list(core.entries):
+            entry.is_over = True
+            entry.retire("forked")
+            _parked.append(entry)
+        if core.todo is not None:
+            for attempt in core.todo.connects:
+                attempt.is_over = True
+        self._begin()
+        self._core.is_closed = core.is_closed

@@ -1,0 +1,434 @@
+"""What a pool decides: who gets which connection, which are made, which closed (over 400 lines, for one lock's rules).
+
+Pure: the time is passed in, and what is to be done (connect, close, check) is left in `todo` for a driver, which calls
+every method here under its lock and does that after unlocking. The drivers own the fast path: they pop from ``idle``
+and append to it without a lock. What makes that safe: whoever begins to wait stands in ``waiting`` first and looks at
+``idle`` then; whoever gives back appends to ``idle`` first and looks at ``waiting`` then. One of them sees the other.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections import OrderedDict, deque
+from itertools import takewhile
+
+from perfkit._base.exceptions import without_frames
+from perfkit.pooling.entry import Attempt, Entry
+from perfkit.pooling.errors import PoolClosed, PoolFull
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Protocol
+
+    from perfkit.pooling.options import Options
+
+    class Ticket(Protocol):
+        """Somebody's place in the queue, ``since`` when."""
+
+        since: float
+
+        def nudge(self) -> None:
+            """Say that something is idle, which others may take first."""
+
+        def give(self, entry: Entry) -> bool:
+            """Hand over a connection; False if it isn't waited for any more."""
+
+        def fail(self, error: Exception) -> None:
+            """Hand over an error instead."""
+
+
+__all__ = ["REASONS", "Core", "Todo"]
+
+REASONS = ("lifetime", "idle", "uses", "dead", "drained", "surplus", "discarded", "failed over", "lost", "closed")
+
+
+class Todo:
+    """What a driver has to do once it has unlocked: entries to close, entries to check, connections to make."""
+
+    __slots__ = ("checks", "closing", "connects")
+
+    def __init__(self) -> None:
+        self.closing: list[Entry] = []
+        self.checks: list[Entry] = []
+        self.connects: list[Attempt] = []
+
+
+class Core:
+    """The state of one pool. ``size`` counts the connections there are; ``connecting``, attempts under way."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        max_size: int,
+        min_size: int,
+        max_waiting: int,
+        max_idle: float,
+        max_uses: int,
+        barging: float,
+        backoff: tuple[float, float],
+        random: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.max_size = max_size
+        self.min_size = min_size
+        self.max_waiting = max_waiting
+        self.max_idle = max_idle
+        self.max_uses = max_uses
+        self.barging = barging  # seconds
+        self.idle: deque[Entry] = deque()  # the last used is the next lent, so what isn't needed grows idle
+        self.waiting: OrderedDict[Ticket, None] = OrderedDict()  # leaving it costs the same anywhere
+        self.entries: weakref.WeakSet[Entry] = weakref.WeakSet()
+        self.lost: deque[Entry | Attempt] = deque()  # what finalisers have found
+        self.todo: Todo | None = None
+        self.size = 0
+        self.connecting = 0
+        self.generation = 0  # counts drains: an attempt that began before one has made an old connection
+        self.is_closed = False
+        self.is_used = False  # min_size is kept from the first use on
+        self.error: Exception | None = None  # of the last attempt, if that failed
+        self.is_final = False  # and trying again at once would be of no use
+        self.retry_at = -math.inf
+        self.created = self.errors = self.past_uses = 0
+        self.closed = dict.fromkeys(REASONS, 0)
+        self._peak = 0
+        self._backoff = backoff
+        self._failures = 0  # in a row
+        self._random = random
+
+    @classmethod
+    def made_of(cls, options: Options, name: str, *, barging: float, random: Callable[[], float]) -> Core:
+        """Return the core of a pool with these options; ``barging``: see `_hand`."""
+        return cls(
+            name=name,
+            max_size=options.max_size,
+            min_size=options.min_size,
+            max_waiting=options.max_waiting,
+            max_idle=options.max_idle,
+            max_uses=options.max_uses,
+            barging=barging,
+            backoff=options.backoff,
+            random=random,
+        )
+
+    # -- somebody wants one
+
+    def ask(self, ticket: Ticket, now: float, *, again: bool = False) -> None:
+        """Queue somebody, and give him what has come meanwhile. ``again``: what he was given was dead, so he is first.
+
+        Raises PoolClosed, PoolFull if too many wait, or why no connection can be made if none can for now.
+        """
+        if self.is_closed:
+            self.check_open()
+        if self.error is not None and self.is_final and now < self.retry_at and not self.size + self.connecting:
+            raise without_frames(self.error)
+        self.is_used = True
+        self.waiting[ticket] = None
+        if again:
+            self.waiting.move_to_end(ticket, last=False)
+        if self.idle:
+            self.match()
+        if self.size < self.max_size:
+            self._plan(now)
+        if len(self.waiting) > self.max_waiting + self.connecting and ticket in self.waiting and not again:
+            del self.waiting[ticket]
+            raise PoolFull(
+                f"{self.name}: {len(self.waiting)} callers wait for a connection already, and max_waiting is"
+                f" {self.max_waiting}",
+                pool=self.name,
+            )
+
+    def line_up(self, ticket: Ticket) -> bool:
+        """Queue somebody if that is all there is to do, for no more connections may be made; else False."""
+        if self.size < self.max_size or self.idle or self.is_closed or len(self.waiting) >= self.max_waiting:
+            return False
+        self.waiting[ticket] = None
+        return True
+
+    def withdraw(self, ticket: Ticket) -> bool:
+        """Take somebody out of the queue; False if he isn't in it any more, so has been given something."""
+        return self.waiting.pop(ticket, self) is None
+
+    def match(self) -> None:
+        """Give what is idle to those who wait."""
+        while self.waiting:
+            try:
+                entry = self.idle.pop()
+            except IndexError:
+                return
+            self.hand_over(entry)
+
+    def check_open(self) -> None:
+        """Raise PoolClosed if it is."""
+        if self.is_closed:
+            raise PoolClosed(f"{self.name} is closed: no connection can be had from it", pool=self.name)
+
+    # -- one comes back
+
+    def give_back(self, entry: Entry, now: float) -> None:
+        """Take a connection back: for who waits the longest, to the idle ones, or to be closed."""
+        if self.is_closed:
+            self.close(entry, "closed", now)
+        elif now >= entry.expires_at:
+            self.close(entry, entry.retired or "lifetime", now)
+        elif entry.uses >= self.max_uses:
+            self.close(entry, "uses", now)
+        else:
+            self._hand(entry, now)
+
+    def hand_over(self, entry: Entry) -> None:
+        """Give a connection to whoever waits the longest; make it idle if nobody does."""
+        while self.waiting:
+            if self.waiting.popitem(last=False)[0].give(entry):
+                return
+        self.idle.append(entry)
+
+    def close(self, entry: Entry, reason: str, now: float) -> None:
+        """Let go of a connection that nobody holds but the caller; somebody may have a new one in its place."""
+        self._let_go(entry, reason)
+        self._to_do().closing.append(entry)
+        self._plan(now)
+
+    def find_lost(self, now: float) -> list[Entry]:
+        """Free the places of what nobody holds any more. It isn't closed: somebody may still use the connection."""
+        found = []
+        while self.lost:
+            thing = self.lost.popleft()
+            if isinstance(thing, Entry):
+                self._let_go(thing, "lost")
+                found.append(thing)
+            else:
+                self._end(thing)
+            self._plan(now)
+        return found
+
+    def suspect(self, entry: Entry, now: float) -> None:
+        """Close a connection that was found dead; those that have been idle as long are to be checked before use."""
+        doubtful = [other for other in self._take_idle() if not self._keep_if(other, other.trusted_until > now)]
+        self._to_do().checks += doubtful
+        self.close(entry, "dead", now)
+        self.match()
+
+    # -- one is made
+
+    def connected(self, attempt: Attempt, entry: Entry, now: float) -> None:
+        """Take a new connection."""
+        self._end(attempt)
+        self.error, self.is_final, self.retry_at, self._failures = None, False, -math.inf, 0
+        self.note_peak()
+        self.size += 1
+        self.created += 1
+        self.entries.add(entry)
+        if self.is_closed:
+            self.close(entry, "closed", now)
+        elif attempt.generation != self.generation:
+            self.close(entry, "drained", now)
+        elif self.size > self.max_size:
+            self.close(entry, "surplus", now)
+        else:
+            self._hand(entry, now)
+            self._plan(now)
+
+    def failed(
+        self, attempt: Attempt, error: Exception, now: float, *, is_final: bool = False, least: float = 0.0
+    ) -> None:
+        """Take note that no connection could be made. Nobody tries for a while, ``least`` seconds at least.
+
+        ``is_final``: trying again is of no use, so those who wait get the error now, if nothing else can come.
+        """
+        self._end(attempt)
+        self.errors += 1
+        if is_final and self.error is not None and not self.is_final:
+            error.__cause__ = self.error  # what a breaker opened for says more than that it is open
+        self.error, self.is_final = error, is_final
+        if now >= self.retry_at:  # of several that began together, the first has lengthened the wait
+            first, most = self._backoff
+            self._failures += 1
+            pause = min(most, first * 2.0 ** min(self._failures - 1, 60))
+            self.retry_at = now + max(least, pause * (0.5 + self._random() / 2))
+        if is_final and not self.size and not self.connecting:
+            while self.waiting:
+                self._first().fail(error)
+        self._plan(now)
+
+    def fall_back(self, attempt: Attempt, entry: Entry, now: float) -> None:
+        """Take a new connection of the preferred factory, and have those of the others closed."""
+        self.drain(now, "failed over", lambda other: other.source > 0)
+        self.connected(attempt, entry, now)
+
+    def give_up(self, attempt: Attempt, now: float) -> None:
+        """Take note that a connection wasn't made, which says nothing of the next."""
+        self._end(attempt)
+        self._plan(now)
+
+    # -- upkeep
+
+    def tick(self, now: float) -> None:
+        """Close what is over age or idle for too long, and connect what is wanted.
+
+        Who takes one and who gives it back reads no clock. So one that is over age is known as such from here on, and
+        idle since when this first saw it idle: exact to the time between two calls.
+        """
+        for entry in self.idle.copy():
+            if entry.seen_uses != entry.uses:
+                entry.seen_uses, entry.idle_since = entry.uses, now
+        for entry in self.entries:
+            if entry.expires_at <= now:
+                entry.retire("lifetime")
+        if any(self._due_at(entry) <= now for entry in self.idle.copy()):
+            for entry in self._take_idle():
+                surplus = self.size > self.min_size and now - entry.idle_since >= self.max_idle
+                if not self._keep_if(entry, now < entry.expires_at and not surplus):
+                    self.close(entry, "idle" if now < entry.expires_at else entry.retired or "lifetime", now)
+        self.match()
+        self._plan(now)
+
+    def next_at(self) -> float:
+        """Return when `tick` will have something to do, as far as is known now; infinity if not."""
+        times = [self._due_at(entry) for entry in self.idle.copy()]
+        times += [entry.expires_at for entry in self.entries if entry.retired is None]
+        if self.error is not None and self._wanted() > 0:
+            times.append(self.retry_at)
+        return min(times, default=math.inf)
+
+    def attempt(self) -> Attempt:
+        """Return an attempt to connect that has begun; `connected` or `failed` ends it."""
+        self.connecting += 1
+        return Attempt(self.generation, self.lost)
+
+    def warm(self, now: float) -> bool:
+        """Begin to connect what ``min_size`` asks for; True if it is there."""
+        self.check_open()
+        self.is_used = True
+        self._plan(now)
+        return self.size >= self.min_size
+
+    def drain(self, now: float, reason: str = "drained", which: Callable[[Entry], bool] | None = None) -> None:
+        """Have every connection (or those) closed: the idle ones now, the others when they come back."""
+        if which is None:
+            self.generation += 1
+        self._retire([entry for entry in self.entries if which is None or which(entry)], reason, now)
+        self._plan(now)
+
+    def resize(self, min_size: int, max_size: int, now: float) -> None:
+        """Change the limits; what is too much is closed, idle ones first."""
+        self.min_size, self.max_size = min_size, max_size
+        while self.size > max_size:
+            try:
+                self.close(self.idle.popleft(), "surplus", now)
+            except IndexError:
+                break
+        lent = [entry for entry in self.entries if not entry.is_over and entry.retired is None]
+        self._retire(lent[: max(0, self.size - max_size)], "surplus", now)
+        self._plan(now)
+
+    def shut(self, now: float) -> None:
+        """Close the pool: idle ones now, the others when they come back. Who waits gets PoolClosed."""
+        self.is_closed = True
+        while self.waiting:
+            self._first().fail(PoolClosed(f"{self.name} was closed while a connection was waited for", pool=self.name))
+        self._retire(list(self.entries), "closed", now)
+
+    def take_todo(self) -> Todo | None:
+        """Return what is to be done, if anything, and begin anew."""
+        todo, self.todo = self.todo, None
+        return todo
+
+    def note_peak(self) -> int:
+        """Return the most connections that were in use at once.
+
+        The idle ones are a stack: those at its bottom that nobody has taken since the last look were idle all the time.
+        """
+        idle = self.idle.copy()
+        untouched = list(takewhile(lambda entry: entry.noted_uses == entry.uses, idle))
+        for entry in self.entries:
+            entry.noted_uses = -1
+        for entry in idle:
+            entry.noted_uses = entry.uses
+        self._peak = max(self._peak, self.size - len(untouched))
+        return self._peak
+
+    # -- how
+
+    def _hand(self, entry: Entry, now: float) -> None:
+        """Give a connection to whoever waits the longest. If that isn't long, it is made idle, and he is told.
+
+        For a thread that is handed something has to be woken before anybody uses it, and the one that gave it back has
+        to sleep when it wants the next: each use costs two changes of threads, and goes on doing so, for now all wait
+        in line (Blasgen et al., The Convoy Phenomenon, 1979). Go's sync.Mutex hands over after a millisecond.
+        """
+        if not self.waiting:
+            self.idle.append(entry)
+        elif now - next(iter(self.waiting)).since < self.barging:
+            self.idle.append(entry)
+            self._first().nudge()
+        else:
+            self.hand_over(entry)
+
+    def _to_do(self) -> Todo:
+        if self.todo is None:
+            self.todo = Todo()
+        return self.todo
+
+    def _first(self) -> Ticket:
+        return self.waiting.popitem(last=False)[0]
+
+    def _end(self, attempt: Attempt) -> None:
+        attempt.is_over = True
+        self.connecting -= 1
+
+    def _let_go(self, entry: Entry, reason: str) -> None:
+        self.note_peak()
+        entry.is_over = True
+        self.entries.discard(entry)
+        self.size -= 1
+        self.past_uses += entry.uses
+        self.closed[reason] += 1
+
+    def _retire(self, entries: Iterable[Entry], reason: str, now: float) -> None:
+        for entry in entries:
+            entry.retire(reason)
+        for entry in self._take_idle():
+            if not self._keep_if(entry, entry.retired is None):
+                self.close(entry, entry.retired or reason, now)
+
+    def _take_idle(self) -> list[Entry]:
+        """Take all idle ones, the longest idle first; others may take some meanwhile, or give some back."""
+        taken = []
+        for _ in range(len(self.idle)):
+            try:
+                taken.append(self.idle.popleft())
+            except IndexError:
+                break
+        return taken
+
+    def _keep_if(self, entry: Entry, is_good: bool) -> bool:
+        """Put an idle one back if it is good; what was taken in order is in order again."""
+        if is_good:
+            self.idle.append(entry)
+        return is_good
+
+    def _due_at(self, entry: Entry) -> float:
+        if self.size <= self.min_size:
+            return entry.expires_at
+        return min(entry.expires_at, entry.idle_since + self.max_idle)
+
+    def _wanted(self) -> int:
+        """Return how many connections should be begun: one for each who waits, and what ``min_size`` asks for."""
+        if self.is_closed:
+            return 0
+        least = self.min_size - self.size if self.is_used else 0
+        return min(max(len(self.waiting), least), self.max_size - self.size) - self.connecting
+
+    def _plan(self, now: float) -> None:
+        """Begin connections; after a failure one alone, in its time, or all would come down on a server just back."""
+        wanted = self._wanted()
+        if wanted <= 0:
+            return
+        if self.error is not None:
+            if self.connecting or now < self.retry_at:
+                return
+            wanted = 1
+        self._to_do().connects += [self.attempt() for _ in range(wanted)]

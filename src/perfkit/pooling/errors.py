@@ -1,0 +1,36 @@
+"""What can go wrong with a pool. ``perfkit.errors`` has the whole tree."""
+
+from perfkit.errors import PerfkitError
+
+__all__ = ["NotLent", "PoolClosed", "PoolError", "PoolFull", "PoolLoopError", "PoolTimeout"]
+
+
+class PoolError(PerfkitError):
+    """The root of the errors of pools. ``pool`` is the pool's name (str).
+
+    What ``connect`` raises is raised as it is, and is none of these.
+    """
+
+    pool: str
+
+
+class PoolTimeout(PoolError, TimeoutError):
+    """No connection came free in time. ``timeout`` is how long was waited (seconds)."""
+
+    timeout: float
+
+
+class PoolFull(PoolError, TimeoutError):
+    """As many as may wait (``max_waiting``) wait already; this caller was turned away at once."""
+
+
+class PoolClosed(PoolError, RuntimeError):
+    """The pool was closed, before or while a connection was waited for."""
+
+
+class NotLent(PoolError, ValueError):
+    """What was given back is not lent by this pool: given back twice, or never taken from it."""
+
+
+class PoolLoopError(PoolError, RuntimeError):
+    """An `AsyncPool` was used in an event loop other than the one it was first used in."""

@@ -1,0 +1,94 @@
+"""How a thread waits for a connection, and how it holds one for the length of a ``with``."""
+
+from __future__ import annotations
+
+import threading
+from typing import Generic
+
+from perfkit.pooling.base import C
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from perfkit.pooling.entry import Entry
+    from perfkit.pooling.threads import Pool
+
+__all__ = ["Lease", "Ticket", "WatchedLease"]
+
+
+class Ticket:
+    """A thread's place in the queue."""
+
+    __slots__ = ("_gate", "entry", "error", "since")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.entry: Entry | None = None
+        self.error: Exception | None = None
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def give(self, entry: Entry) -> bool:
+        """Hand over a connection; False if it isn't waited for any more."""
+        self.entry = entry
+        self._gate.release()
+        return True
+
+    def nudge(self) -> None:
+        """Say that something is idle, which others may take first."""
+        self._gate.release()
+
+    def fail(self, error: Exception) -> None:
+        """Hand over an error instead."""
+        self.error = error
+        self._gate.release()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until something is given; False if the time is up."""
+        return self._gate.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+
+
+class Lease(Generic[C]):
+    """What ``pool.connection()`` returns, for one ``with``. Dropped while it is entered, it gives its place back."""
+
+    __slots__ = ("_entry", "_pool", "_timeout")
+
+    def __init__(self, pool: Pool[C], timeout: float | None) -> None:
+        self._pool = pool
+        self._timeout = timeout
+        self._entry: Entry | None = None
+
+    def __enter__(self) -> C:
+        if self._entry is not None:
+            raise RuntimeError("this connection() is entered already; call pool.connection() for each with")
+        self._entry = entry = self._pool._take(self._timeout)
+        return entry.conn  # type: ignore[no-any-return]  # connect() made it
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        entry, self._entry = self._entry, None
+        if entry is None:
+            return
+        if kind is None:
+            self._pool._give(entry)
+        else:
+            self._pool._give_after(entry, kind)
+
+    async def __aenter__(self) -> C:
+        raise TypeError("a Pool is for threads and would stop the event loop: use `with`, or a perfkit.AsyncPool")
+
+    async def __aexit__(self, *raised: object) -> None: ...
+
+
+class WatchedLease(Lease[C]):
+    """A lease that notes when and where it was entered."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> C:
+        conn = super().__enter__()
+        if self._entry is not None:
+            self._pool._watch(self._entry)
+        return conn

@@ -1,0 +1,129 @@
+"""What a pool says: its errors' words, its warnings, its log (``perfkit.pooling``)."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+import warnings
+
+from perfkit._base.exceptions import without_frames
+from perfkit.errors import BreakerOpen
+from perfkit.pooling.errors import PoolTimeout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from perfkit.pooling.core import Core
+    from perfkit.pooling.entry import Entry
+
+_numbers = itertools.count(1)
+_FRAMES = 3
+
+
+def name_of(name: object, connect: object) -> str:
+    """Return what a pool is called: its name, or one made of its factory's."""
+    if name is None:
+        return f"{getattr(connect, '__qualname__', 'pool')} #{next(_numbers)}"
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, or None for one made up, not {name!r}")
+    return name
+
+
+def timeout_error(core: Core, patience: float) -> Exception:
+    """Return the error of a caller whose time is up. Under the lock."""
+    if core.error is not None and not core.size:
+        error = without_frames(core.error)
+        error.add_note(f"{core.name} could not connect within {patience:g} s")
+        return error
+    lent = core.size - len(core.idle)
+    found = PoolTimeout(
+        f"{core.name}: no connection came free within {patience:g} s; {lent} of at most {core.max_size} are in use,"
+        f" {core.connecting} are being made, {len(core.waiting)} other callers wait",
+        pool=core.name,
+        timeout=patience,
+    )
+    found.__cause__ = core.error
+    return found
+
+
+def not_lent(name: str, conn: object, entries: Iterable[Entry]) -> str:
+    """Return why a connection can't be given back."""
+    if any(entry.conn is conn for entry in entries):
+        return (
+            f"this connection of {name} isn't lent by acquire(): it was released already, or `with` has lent it, which"
+            " gives it back by itself"
+        )
+    return f"this connection isn't lent by {name}: release() and discard() take what its acquire() returned, once"
+
+
+def where() -> tuple[str, ...]:
+    """Return the innermost frames of the caller that aren't ours, as "file:line in function"."""
+    frame = sys._getframe(1)
+    found: list[str] = []
+    while frame is not None and len(found) < _FRAMES:
+        module = frame.f_globals.get("__name__", "")
+        if not module.startswith(("perfkit.pooling", "contextlib")):
+            found.append(f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}")
+        frame = frame.f_back  # type: ignore[assignment]  # None ends it
+    return tuple(found)
+
+
+def log_leak(name: str, seconds: float, taken_by: tuple[str, ...]) -> None:
+    """Log a connection that is lent for long."""
+    _logger().warning(
+        "%s: a connection is lent for %.1f s; it was taken at %s", name, seconds, ", from ".join(taken_by)
+    )
+
+
+def warn_of_lost(name: str, lost: list[Entry]) -> None:
+    """Warn of connections whose holders are gone."""
+    for entry in lost:
+        taken = f"; it was taken at {', from '.join(entry.taken_by)}" if entry.taken_by else ""
+        said = f"{name}: a connection was never given back, and nobody holds it any more{taken}"
+        _logger().warning("%s", said)
+        with contextlib.suppress(ResourceWarning):  # where warnings are errors this is no place to raise one
+            warnings.warn(said, ResourceWarning, stacklevel=2)
+
+
+def log_failure(name: str, error: BaseException) -> None:
+    """Log an attempt to connect that failed; a breaker's refusal is none."""
+    if isinstance(error, BreakerOpen):
+        return
+    _logger().warning("%s could not connect: %s: %s", name, type(error).__name__, error)
+
+
+def log_dead(name: str, error: Exception) -> None:
+    """Log a connection that was found dead."""
+    _logger().info("%s: a connection is dead (%s: %s); it is replaced", name, type(error).__name__, error)
+
+
+def log_reset(name: str) -> None:
+    """Log a reset that failed."""
+    _logger().warning("%s: reset() failed; the connection is closed", name, exc_info=True)
+
+
+def log_close(name: str) -> None:
+    """Log a close that failed."""
+    _logger().warning("%s: closing a connection failed", name, exc_info=True)
+
+
+def log_close_awaits(name: str) -> None:
+    """Log a close that wasn't awaited."""
+    _logger().warning("%s: close() is a coroutine function, which was not awaited: use a perfkit.AsyncPool", name)
+
+
+def log_left(name: str, patience: float, size: int, connecting: int, closing: int) -> None:
+    """Log what was not closed in time."""
+    _logger().warning(
+        "%s is closed, but after %g s %d connections are lent still, %d being made and %d being closed",
+        *(name, patience, size, connecting, closing),
+    )
+
+
+def _logger() -> Any:
+    import logging
+
+    return logging.getLogger("perfkit.pooling")

@@ -1,0 +1,114 @@
+"""Where connections come from: one factory, or several in order, each behind its circuit breaker."""
+
+from __future__ import annotations
+
+from inspect import isawaitable
+from types import CoroutineType
+
+from perfkit.errors import BreakerOpen
+from perfkit.pooling.options import factories_of
+from perfkit.resilience import CircuitBreaker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from typing import Any
+
+    Factory = Callable[[], Any]
+
+__all__ = ["Sources", "is_final", "pause_after", "sources_of"]
+
+# What no second try will mend: the program is at fault, and whoever waits had better know.
+_FAULTS = (TypeError, AttributeError, NameError, ImportError, NotImplementedError, AssertionError)
+_TRIES_BEFORE_OPEN = 3
+
+
+class Sources:
+    """Factories, the preferred one first; where there are several, each has a breaker, so a dead one costs no time."""
+
+    def __init__(self, factories: Sequence[Factory], breakers: Sequence[CircuitBreaker | None]) -> None:
+        self._pairs = list(zip(factories, breakers, strict=True))
+
+    def connect(self) -> tuple[Any, int]:
+        """Return a connection and the place of its factory; raises what the last factory raised."""
+        errors: list[Exception] = []
+        for place, (factory, breaker) in enumerate(self._pairs):
+            try:
+                return _checked(factory() if breaker is None else breaker.call(factory)), place
+            except Exception as error:  # noqa: BLE001 (the next may do better; if not, it is raised)
+                errors.append(error)
+        raise _told(errors)
+
+    async def aconnect(self) -> tuple[Any, int]:
+        """Do as `connect`, with coroutine functions."""
+        errors: list[Exception] = []
+        for place, (factory, breaker) in enumerate(self._pairs):
+            try:
+                return _checked(await _acalled(factory, breaker)), place
+            except Exception as error:  # noqa: BLE001 (the next may do better; if not, it is raised)
+                errors.append(error)
+        raise _told(errors)
+
+    def preferred(self) -> Sources:
+        """Return the first factory alone."""
+        return Sources(*zip(*self._pairs[:1], strict=True))
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+
+def sources_of(connect: object, breaker: object, name: str) -> Sources:
+    """Return the sources that a pool's ``connect`` and ``breaker`` ask for."""
+    factories = factories_of(connect)
+    if breaker is None:
+        one = len(factories) == 1
+        return Sources(factories, [None if one else _breaker(f"{name} factory {n}") for n in range(len(factories))])
+    given: list[Any] = list(breaker) if isinstance(breaker, list | tuple) else [breaker]
+    if len(given) != len(factories) or not all(isinstance(one, CircuitBreaker) for one in given):
+        raise TypeError(
+            "breaker must be a perfkit.CircuitBreaker, or with a list of factories a list of as many, one each;"
+            f" not {breaker!r}"
+        )
+    return Sources(factories, given)
+
+
+def _breaker(name: str) -> CircuitBreaker:
+    return CircuitBreaker(consecutive=_TRIES_BEFORE_OPEN, name=name)
+
+
+async def _acalled(factory: Callable[[], Awaitable[Any]], breaker: CircuitBreaker | None) -> Any:
+    if breaker is None:
+        made = factory()
+        return await made if isawaitable(made) else made
+    async with breaker:
+        made = factory()
+        return await made if isawaitable(made) else made
+
+
+def _checked(conn: object) -> object:
+    """Return a connection; raise TypeError for what is one only by mistake."""
+    if conn is None:
+        raise TypeError("connect() returned None: it has to return the new connection")
+    if type(conn) is CoroutineType:
+        conn.close()
+        raise TypeError("connect() is a coroutine function: use a perfkit.AsyncPool, or an ordinary function")
+    return conn
+
+
+def is_final(error: Exception) -> bool:
+    """Tell whether trying again right away would be of no use."""
+    return isinstance(error, (BreakerOpen, *_FAULTS))
+
+
+def pause_after(error: Exception) -> float:
+    """Return for how many seconds at least nobody need try again."""
+    return error.retry_after if isinstance(error, BreakerOpen) else 0.0
+
+
+def _told(errors: list[Exception]) -> Exception:
+    """Return the error to raise: the last one that is no breaker's, with a word about the others."""
+    told = next((error for error in reversed(errors) if not isinstance(error, BreakerOpen)), errors[-1])
+    for place, error in enumerate(errors):
+        if error is not told:
+            told.add_note(f"factory {place} before it: {type(error).__name__}: {error}")
+    return told

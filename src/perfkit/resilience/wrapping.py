@@ -1,0 +1,59 @@
+"""Putting a closure around a function by its kind. Closures and not wrapt's proxies: those alone cost 400 ns a call."""
+
+from __future__ import annotations
+
+import functools
+from types import CoroutineType
+
+from perfkit._base.decorating import COROUTINE_FUNCTION, FUNCTION, checked_kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Make = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+__all__ = ["call", "name_of", "refuse_coroutine", "wrap"]
+
+
+def wrap(function: Any, what: str, *, sync: Make, asynchronous: Make) -> Any:
+    """Return ``function`` as one of the two makes it, with its own name and signature, to pickle by that name.
+
+    A staticmethod or classmethod stays one. Raises TypeError, naming ``what``, for generator functions, classes and
+    what can't be called.
+    """
+    kind = checked_kind(function, what)
+    if isinstance(function, staticmethod):
+        return staticmethod(wrap(function.__func__, what, sync=sync, asynchronous=asynchronous))
+    if isinstance(function, classmethod):
+        return classmethod(wrap(function.__func__, what, sync=sync, asynchronous=asynchronous))
+    make = asynchronous if kind == COROUTINE_FUNCTION else sync
+    return functools.wraps(function)(make(function))
+
+
+def call(function: Any, what: str, args: Any, kwargs: Any, *, sync: Make, asynchronous: Make) -> Any:
+    """Call ``function`` as one of the two makes it. A class is a function that makes one of its kind."""
+    kind = FUNCTION if isinstance(function, type) else checked_kind(function, what)
+    if kind == COROUTINE_FUNCTION:
+        return asynchronous(function)(*args, **kwargs)
+    result = sync(function)(*args, **kwargs)
+    refuse_coroutine(result, what)
+    return result
+
+
+def refuse_coroutine(result: object, what: str) -> None:
+    """Raise TypeError if a plain function has returned a coroutine, whose work nobody has looked at."""
+    if isinstance(result, CoroutineType):
+        result.close()
+        raise TypeError(
+            f"{what} was given a plain function that returns a coroutine, such as a lambda: pass the coroutine function"
+            f" itself"
+        )
+
+
+def name_of(function: object) -> str | None:
+    """Return what a function is called, for figures and messages; None where it has no name."""
+    inner = getattr(function, "__func__", function)
+    name = getattr(inner, "__qualname__", None) or getattr(getattr(inner, "func", None), "__qualname__", None)
+    return name if isinstance(name, str) else None

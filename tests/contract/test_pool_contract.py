@@ -1,0 +1,840 @@
+"""What `Pool` and `AsyncPool` both keep: one suite, run over threads and over tasks."""
+
+import asyncio
+import gc
+import logging
+import math
+import threading
+import time
+import warnings
+
+import pytest
+
+from perfkit import errors
+from perfkit.pooling import AsyncPool, Pool
+from perfkit.testing import FakeClock
+
+PATIENCE = 20  # seconds; nothing takes them unless it hangs
+
+
+class Conn:
+    """A connection that remembers what was done with it."""
+
+    def __init__(self, number):
+        self.number = number
+        self.closed = threading.Event()
+        self.resets = 0
+        self.is_dead = False
+
+    def __repr__(self):
+        return f"<conn {self.number}>"
+
+
+class Server:
+    """Makes connections; may be told to fail or to hang."""
+
+    def __init__(self):
+        self.made = []
+        self.attempts = []
+        self.error = None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def connect(self):
+        self.attempts.append(time.monotonic())
+        assert self.gate.wait(PATIENCE)
+        if self.error is not None:
+            raise self.error
+        self.made.append(Conn(len(self.made)))
+        return self.made[-1]
+
+    def validate(self, conn):
+        return not conn.is_dead
+
+    def reset(self, conn):
+        if conn.is_dead:
+            raise ConnectionError("dead")
+        conn.resets += 1
+
+    def close(self, conn):
+        conn.closed.set()
+
+
+class Threads:
+    """Drives a `Pool`."""
+
+    name = "threads"
+
+    def __init__(self, server):
+        self.server = server
+        self.pools = []
+
+    def pool(self, connect=None, **options):
+        self.pools.append(Pool(connect or self.server.connect, close=self.server.close, **options))
+        return self.pools[-1]
+
+    def asked(self, name):
+        return getattr(self.server, name)
+
+    def run(self, call, *args, **kwargs):
+        return call(*args, **kwargs)
+
+    def acquire(self, pool, timeout=None):
+        return pool.acquire(timeout)
+
+    def use(self, pool, body=lambda conn: None, timeout=None):
+        with pool.connection(timeout) as conn:
+            return body(conn)
+
+    def start(self, function):
+        """Call something at the same time; the result is waited for by calling what this returns."""
+        outcome = []
+
+        def run():
+            try:
+                outcome.append((function(), None))
+            except BaseException as error:
+                outcome.append((None, error))
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+
+        def result():
+            thread.join(PATIENCE)
+            assert outcome, "it hangs"
+            value, error = outcome[0]
+            if error is not None:
+                raise error
+            return value
+
+        return result
+
+    def start_acquire(self, pool, timeout=None):
+        return self.start(lambda: pool.acquire(timeout))
+
+    def until(self, condition):
+        until = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < until, "it never came true"
+            time.sleep(0.002)
+
+    def warm(self, pool, timeout=None):
+        return pool.warm(timeout)
+
+    def close(self, pool, timeout=5.0):
+        return pool.close(timeout)
+
+    def end(self):
+        for pool in self.pools:
+            pool.close(0)
+
+
+class Tasks:
+    """Drives an `AsyncPool` in a loop of its own, step by step."""
+
+    name = "tasks"
+
+    def __init__(self, server):
+        self.server = server
+        self.loop = asyncio.new_event_loop()
+        self.pools = []
+
+    def pool(self, connect=None, **options):
+        if connect is None:
+            connect = self._coroutine(self.server.connect)
+        elif isinstance(connect, list):
+            connect = [self._coroutine(one) for one in connect]
+        else:
+            connect = self._coroutine(connect)
+        self.pools.append(AsyncPool(connect, close=self.server.close, **options))
+        return self.pools[-1]
+
+    def _coroutine(self, function):
+        async def call(*args):
+            await asyncio.sleep(0)
+            while not self.server.gate.is_set():
+                await asyncio.sleep(0.001)
+            return function(*args)
+
+        return call
+
+    def asked(self, name):
+        return self._coroutine(getattr(self.server, name))
+
+    def run(self, call, *args, **kwargs):
+        async def main():
+            result = call(*args, **kwargs)
+            await asyncio.sleep(0)
+            return result
+
+        return self._step(main())
+
+    def _step(self, coroutine):
+        async def patiently():
+            async with asyncio.timeout(PATIENCE):
+                return await coroutine
+
+        return self.loop.run_until_complete(patiently())
+
+    def acquire(self, pool, timeout=None):
+        return self._step(pool.acquire(timeout))
+
+    def use(self, pool, body=lambda conn: None, timeout=None):
+        async def use():
+            async with pool.connection(timeout) as conn:
+                return body(conn)
+
+        return self._step(use())
+
+    def start_acquire(self, pool, timeout=None):
+        task = self.loop.create_task(pool.acquire(timeout))
+        self._step(asyncio.sleep(0))
+
+        async def wait():
+            return await task
+
+        return lambda: self._step(wait())
+
+    def until(self, condition):
+        async def wait():
+            while not condition():
+                await asyncio.sleep(0.002)
+
+        self._step(wait())
+
+    def warm(self, pool, timeout=None):
+        return self._step(pool.warm(timeout))
+
+    def close(self, pool, timeout=5.0):
+        return self._step(pool.aclose(timeout))
+
+    def end(self):
+        for pool in self.pools:
+            self._step(pool.aclose(0))
+        self._step(asyncio.sleep(0))
+        self.loop.close()
+
+
+@pytest.fixture
+def server():
+    return Server()
+
+
+@pytest.fixture(params=[Threads, Tasks], ids=lambda driver: driver.name)
+def driver(request, server):
+    driver = request.param(server)
+    yield driver
+    server.gate.set()
+    driver.end()
+
+
+# -- lending
+
+
+def test_one_connection_serves_again_and_again(driver, server):
+    pool = driver.pool()
+    seen = {driver.use(pool, lambda conn: conn) for _ in range(10)}
+    assert list(seen) == server.made
+    stats = pool.stats()
+    assert (stats.size, stats.idle, stats.in_use, stats.created, stats.acquired, stats.peak) == (1, 1, 0, 1, 10, 1)
+    assert stats.wait.count == 10
+
+
+def test_it_grows_to_max_size_and_then_waits(driver, server):
+    pool = driver.pool(max_size=3)
+    conns = [driver.acquire(pool) for _ in range(3)]
+    assert conns == server.made
+    with pytest.raises(errors.PoolTimeout, match="3 of at most 3 are in use") as caught:
+        driver.acquire(pool, 0.02)
+    assert (caught.value.pool, caught.value.timeout) == (pool.name, 0.02)
+    assert isinstance(caught.value, TimeoutError)
+    waiting = driver.start_acquire(pool)
+    driver.until(lambda: pool.stats().waiting == 1)
+    driver.run(pool.release, conns[1])
+    assert waiting() is conns[1]
+    stats = pool.stats()
+    assert (stats.timeouts, stats.peak, stats.in_use) == (1, 3, 3)
+
+
+def test_the_last_used_is_lent_next(driver):
+    pool = driver.pool(max_size=3)
+    conns = [driver.acquire(pool) for _ in range(3)]
+    for conn in (conns[2], conns[0], conns[1]):
+        driver.run(pool.release, conn)
+    assert [driver.acquire(pool) for _ in range(3)] == [conns[1], conns[0], conns[2]]
+
+
+def test_who_waits_the_longest_is_served_first(driver):
+    pool = driver.pool(max_size=1)
+    conn = driver.acquire(pool)
+    waiters = []
+    for number in range(5):
+        waiters.append(driver.start_acquire(pool))
+        driver.until(lambda number=number: pool.stats().waiting == number + 1)
+    time.sleep(0.001)  # past what threads may overtake in
+    for number, waiter in enumerate(waiters):
+        driver.run(pool.release, conn)
+        assert waiter() is conn
+        assert pool.stats().waiting == 4 - number
+    driver.run(pool.release, conn)
+
+
+def test_timeout_zero_takes_what_is_idle_or_nothing(driver):
+    pool = driver.pool(max_size=1)
+    with pytest.raises(errors.PoolTimeout):
+        driver.acquire(pool, 0)
+    driver.until(lambda: pool.stats().idle == 1)  # what it had made serves the next
+    conn = driver.acquire(pool, 0)
+    with pytest.raises(errors.PoolTimeout):
+        driver.acquire(pool, 0)
+    driver.run(pool.release, conn)
+
+
+@pytest.mark.parametrize("timeout", [-1, math.nan, "1", True])
+def test_a_bad_timeout(driver, timeout):
+    pool = driver.pool(max_size=1)
+    driver.acquire(pool)
+    with pytest.raises((TypeError, ValueError), match="timeout must be"):
+        driver.acquire(pool, timeout)
+    assert pool.stats().waiting == 0
+
+
+def test_no_more_may_wait_than_max_waiting(driver):
+    pool = driver.pool(max_size=1, max_waiting=1)
+    conn = driver.acquire(pool)
+    waiting = driver.start_acquire(pool)
+    driver.until(lambda: pool.stats().waiting == 1)
+    with pytest.raises(errors.PoolFull, match="max_waiting is 1"):
+        driver.acquire(pool)
+    driver.run(pool.release, conn)
+    assert waiting() is conn
+
+
+def test_max_waiting_zero_still_connects(driver):
+    pool = driver.pool(max_size=2, max_waiting=0)
+    driver.acquire(pool)
+    driver.acquire(pool)
+    with pytest.raises(errors.PoolFull):
+        driver.acquire(pool)
+
+
+# -- giving back
+
+
+def test_released_twice_foreign_or_lent_by_with(driver):
+    pool = driver.pool()
+    conn = driver.acquire(pool)
+    driver.run(pool.release, conn)
+    with pytest.raises(errors.NotLent, match="released already"):
+        driver.run(pool.release, conn)
+    with pytest.raises(errors.NotLent, match="isn't lent by"):
+        driver.run(pool.release, object())
+    with pytest.raises(errors.NotLent):
+        driver.run(pool.discard, conn)
+
+    def release(conn):
+        with pytest.raises(errors.NotLent, match="by itself"):
+            pool.release(conn)
+
+    driver.use(pool, release)
+    assert pool.stats().idle == 1
+
+
+def test_discarded(driver, server):
+    pool = driver.pool()
+    conn = driver.acquire(pool)
+    driver.run(pool.discard, conn)
+    driver.until(conn.closed.is_set)
+    other = driver.use(pool, lambda conn: pool.discard(conn) or conn)
+    driver.until(other.closed.is_set)
+    assert driver.use(pool, lambda conn: conn.number) == 2
+    assert pool.stats().closed["discarded"] == 2
+
+
+def test_an_exception_goes_through_and_the_connection_serves_on(driver):
+    pool = driver.pool()
+
+    def fail(conn):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        driver.use(pool, fail)
+    assert driver.use(pool, lambda conn: conn.number) == 0
+
+
+def test_after_an_exception_it_is_validated(driver, server):
+    pool = driver.pool(validate=driver.asked("validate"), validate_after=1000)
+
+    def die(conn):
+        conn.is_dead = True
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        driver.use(pool, die)
+    assert driver.use(pool, lambda conn: conn.number) == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, asyncio.CancelledError, GeneratorExit])
+def test_what_is_no_exception_closes_it(driver, server, error):
+    if driver.name == "tasks" and error is KeyboardInterrupt:
+        error = SystemExit
+
+    def stop(conn):
+        raise error
+
+    pool = driver.pool()
+    with pytest.raises(error):
+        driver.use(pool, stop)
+    driver.until(server.made[0].closed.is_set)
+    assert driver.use(pool, lambda conn: conn.number) == 1
+
+
+def test_reset_before_it_is_lent_again(driver, server):
+    pool = driver.pool(max_size=1, reset=driver.asked("reset"))
+    for number in range(3):
+        assert driver.use(pool, lambda conn: conn.resets) == number
+    conn = driver.acquire(pool)
+    waiting = driver.start_acquire(pool)
+    driver.run(pool.release, conn)
+    assert waiting().resets == 4
+    driver.run(pool.release, conn)
+
+
+def test_a_reset_that_fails_closes_it(driver, server, caplog):
+    pool = driver.pool(reset=driver.asked("reset"))
+    with caplog.at_level(logging.WARNING, "perfkit.pooling"):
+        conn = driver.use(pool, lambda conn: setattr(conn, "is_dead", True) or conn)
+        driver.until(conn.closed.is_set)
+    assert "reset() failed" in caplog.text
+    assert driver.use(pool, lambda conn: conn.number) == 1
+
+
+# -- recycling
+
+
+def test_uses(driver, server):
+    pool = driver.pool(max_uses=3)
+    assert [driver.use(pool, lambda conn: conn.number) for _ in range(7)] == [0, 0, 0, 1, 1, 1, 2]
+    driver.until(server.made[1].closed.is_set)
+    assert pool.stats().closed["uses"] == 2
+
+
+def test_age(driver, server):
+    clock = FakeClock()
+    pool = driver.pool(max_size=2, max_lifetime=100, lifetime_jitter=0.5, timer=clock)
+    first, second = driver.acquire(pool), driver.acquire(pool)
+    driver.run(pool.release, first)
+    clock.advance(49)
+    driver.run(pool._keep_up)
+    assert pool.stats().size == 2
+    clock.advance(52)
+    driver.run(pool._keep_up)
+    driver.until(first.closed.is_set)
+    driver.run(pool.release, second)
+    driver.until(second.closed.is_set)
+    assert pool.stats().closed["lifetime"] == 2
+    assert 100 <= pool.stats().lifetime.max <= 103
+
+
+def test_jitter_is_drawn_for_each_connection(driver):
+    pool = driver.pool(max_size=50, max_lifetime=100, lifetime_jitter=0.2, timer=FakeClock())
+    for _ in range(50):
+        driver.acquire(pool)
+    ends = {entry.expires_at for entry in pool._core.entries}
+    assert len(ends) == 50
+    assert all(80 <= end <= 100 for end in ends)
+    assert max(ends) - min(ends) > 10
+
+
+def test_what_is_idle_for_long_goes_down_to_min_size(driver, server):
+    clock = FakeClock()
+    pool = driver.pool(max_size=5, min_size=2, max_idle=10, timer=clock)
+    conns = [driver.acquire(pool) for _ in range(5)]
+    for conn in conns:
+        driver.run(pool.release, conn)
+    driver.run(pool._keep_up)
+    clock.advance(9)
+    driver.run(pool._keep_up)
+    assert pool.stats().size == 5
+    driver.use(pool)
+    clock.advance(2)
+    driver.run(pool._keep_up)
+    driver.until(lambda: sum(conn.closed.is_set() for conn in conns) == 3)
+    assert not conns[4].closed.is_set(), "the one last used stays"
+    assert (pool.stats().size, pool.stats().closed["idle"]) == (2, 3)
+
+
+def test_idle_ones_go_by_themselves(driver):
+    pool = driver.pool(max_size=3, max_idle=0.05)
+    conns = [driver.acquire(pool) for _ in range(3)]
+    for conn in conns:
+        driver.run(pool.release, conn)
+    driver.until(lambda: pool.stats().size == 0)
+    driver.until(lambda: all(conn.closed.is_set() for conn in conns))
+
+
+def test_a_dead_one_is_replaced_unnoticed(driver, server):
+    clock = FakeClock()
+    pool = driver.pool(validate=driver.asked("validate"), validate_after=5, timer=clock)
+    conn = driver.use(pool, lambda conn: conn)
+    conn.is_dead = True
+    assert driver.use(pool, lambda conn: conn.number) == 0, "used a moment ago: not validated"
+    clock.advance(5)
+    assert driver.use(pool, lambda conn: conn.number) == 1
+    driver.until(conn.closed.is_set)
+    assert pool.stats().closed["dead"] == 1
+
+
+def test_a_validation_that_raises_says_dead_and_one_that_returns_nothing_says_alive(driver):
+    clock = FakeClock()
+    answers = [None, True, OSError("gone")]
+
+    def validate(conn):
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    pool = driver.pool(validate=driver._coroutine(validate) if driver.name == "tasks" else validate, timer=clock)
+    numbers = []
+    for _ in range(4):
+        numbers.append(driver.use(pool, lambda conn: conn.number))
+        clock.advance(1)
+    assert numbers == [0, 0, 0, 1]
+
+
+def test_many_dead_ones_cost_one_validation(driver, server):
+    """The others that have been idle as long are looked at apart from the caller."""
+    clock = FakeClock()
+    asked = []
+
+    def validate(conn):
+        asked.append(conn)
+        return not conn.is_dead
+
+    pool = driver.pool(
+        max_size=6, validate=driver._coroutine(validate) if driver.name == "tasks" else validate, timer=clock
+    )
+    conns = [driver.acquire(pool) for _ in range(6)]
+    for conn in conns:
+        conn.is_dead = conn is not conns[0]
+        driver.run(pool.release, conn)
+    clock.advance(1)
+    assert driver.use(pool, lambda conn: conn) not in conns[1:]
+    driver.until(lambda: all(conn.closed.is_set() for conn in conns[1:]))
+    driver.until(lambda: len(asked) == 6)
+    assert not conns[0].closed.is_set()
+
+
+def test_drain_replaces_each_as_it_comes_back(driver, server):
+    pool = driver.pool(max_size=3)
+    idle, lent, by_with = (driver.acquire(pool) for _ in range(3))
+    driver.run(pool.release, idle)
+    driver.run(pool.drain)
+    driver.until(idle.closed.is_set)
+    assert not lent.closed.is_set()
+    driver.run(pool.release, lent)
+    driver.until(lent.closed.is_set)
+    assert driver.use(pool, lambda conn: conn.number) == 3
+    driver.run(pool.release, by_with)
+    driver.until(by_with.closed.is_set)
+    assert pool.stats().closed["drained"] == 3
+
+
+def test_what_was_being_made_when_it_was_drained_is_old(driver, server):
+    pool = driver.pool(max_size=1)
+    server.gate.clear()
+    waiting = driver.start_acquire(pool)
+    driver.until(lambda: pool.stats().connecting == 1)
+    driver.run(pool.drain)
+    server.gate.set()
+    assert waiting() is server.made[1]
+    driver.until(server.made[0].closed.is_set)
+
+
+def test_resize(driver, server):
+    pool = driver.pool(max_size=4)
+    conns = [driver.acquire(pool) for _ in range(4)]
+    driver.run(pool.release, conns[0])
+    driver.run(lambda: pool.resize(max_size=2))
+    driver.until(conns[0].closed.is_set)
+    for conn in conns[1:]:
+        driver.run(pool.release, conn)
+    driver.until(lambda: sum(conn.closed.is_set() for conn in conns) == 2)
+    assert pool.stats().size == 2
+    driver.run(lambda: pool.resize(min_size=5, max_size=5))
+    driver.until(lambda: pool.stats().size == 5)
+    with pytest.raises(ValueError, match="min_size must be at most max_size"):
+        driver.run(lambda: pool.resize(max_size=4))
+    assert pool.stats().max_size == 5
+
+
+def test_warm_and_min_size_is_kept(driver, server):
+    pool = driver.pool(min_size=3)
+    assert server.made == []
+    driver.warm(pool)
+    assert (len(server.made), pool.stats().idle) == (3, 3)
+    driver.run(pool.discard, driver.acquire(pool))
+    driver.until(lambda: pool.stats().idle == 3)
+    driver.warm(pool)
+
+
+# -- what fails
+
+
+def test_the_error_of_connect_when_the_time_is_up(driver, server):
+    server.error = ConnectionRefusedError("nobody there")
+    pool = driver.pool(backoff=(0.005, 0.02))
+    with pytest.raises(ConnectionRefusedError, match="nobody there") as caught:
+        driver.acquire(pool, 0.2)
+    assert "could not connect within 0.2 s" in caught.value.__notes__[0]
+    assert caught.value is not server.error
+    assert 3 <= len(server.attempts) <= 60
+    assert pool.stats().errors == len(server.attempts) - pool.stats().connecting
+    server.error = None
+    assert driver.use(pool, lambda conn: conn.number) == 0
+
+
+def test_a_fault_of_the_program_is_told_at_once(driver, server):
+    server.error = TypeError("connect() got an unexpected argument")
+    pool = driver.pool()
+    for _ in range(2):
+        with pytest.raises(TypeError, match="unexpected argument"):
+            driver.acquire(pool, PATIENCE)
+
+
+def test_connect_returns_none(driver):
+    pool = driver.pool(connect=lambda: None)
+    with pytest.raises(TypeError, match=r"connect\(\) returned None"):
+        driver.acquire(pool)
+
+
+def test_one_attempt_at_a_time_after_a_failure(driver, server):
+    server.error = ConnectionRefusedError()
+    pool = driver.pool(max_size=20, backoff=(0.01, 0.02))
+    with pytest.raises(ConnectionRefusedError):
+        driver.acquire(pool, 0.05)
+    before = len(server.attempts)
+    waiters = [driver.start_acquire(pool) for _ in range(20)]
+    driver.until(lambda: len(server.attempts) >= before + 5)
+    assert pool.stats().connecting <= 1
+    server.error = None
+    assert len({waiter().number for waiter in waiters}) == 20
+
+
+def test_a_connect_that_hangs_holds_nobody_longer_than_the_timeout(driver, server):
+    server.gate.clear()
+    pool = driver.pool(max_size=1)
+    with pytest.raises(errors.PoolTimeout, match="1 are being made"):
+        driver.acquire(pool, 0.02)
+    server.gate.set()
+    assert driver.use(pool, lambda conn: conn.number) == 0
+
+
+def test_failover_and_back(driver, server):
+    up = [False]
+
+    def first():
+        if not up[0]:
+            raise ConnectionRefusedError("first is down")
+        return server.connect()
+
+    def second():
+        conn = server.connect()
+        conn.is_second = True
+        return conn
+
+    pool = driver.pool(connect=[first, second], max_size=2)
+    driver.use(pool)
+    assert server.made[0].is_second
+    up[0] = True
+    driver.until(lambda: pool.stats().closed["failed over"] == 1)
+    driver.until(server.made[0].closed.is_set)
+    assert not hasattr(driver.use(pool, lambda conn: conn), "is_second")
+
+
+def test_all_of_several_factories_fail(driver):
+    def failing(name):
+        def connect():
+            raise ConnectionRefusedError(name)
+
+        return connect
+
+    pool = driver.pool(connect=[failing("one"), failing("two")], backoff=(0.01, 0.01))
+    with pytest.raises(errors.BreakerOpen) as caught:
+        driver.acquire(pool)
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+    assert str(caught.value.__cause__) == "two"
+    assert any("one" in note for note in caught.value.__cause__.__notes__)
+
+
+def test_an_open_breaker_is_told_at_once(driver, server):
+    from perfkit import CircuitBreaker
+
+    breaker = CircuitBreaker()
+    breaker.trip()
+    pool = driver.pool(breaker=breaker)
+    with pytest.raises(errors.BreakerOpen):
+        driver.acquire(pool, PATIENCE)
+    assert server.attempts == []
+    breaker.reset()
+    pool._core.retry_at = -math.inf
+    assert driver.use(pool, lambda conn: conn.number) == 0
+
+
+# -- leaks
+
+
+def test_a_lease_that_is_dropped(driver, server):
+    """Not lent again, not closed under whoever may use it, and the place is free."""
+    pool = driver.pool(max_size=1)
+    kept = []
+
+    def drop():
+        if driver.name == "threads":
+            kept.append(pool.connection().__enter__())
+        else:
+            kept.append(driver._step(pool.connection().__aenter__()))
+
+    drop()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gc.collect()
+        assert driver.use(pool, lambda conn: conn) is not kept[0]
+        driver.until(lambda: any(warning.category is ResourceWarning for warning in caught))
+    assert "never given back" in str(caught[0].message)
+    assert pool.stats().closed["lost"] == 1
+    assert not kept[0].closed.is_set()
+
+
+def test_an_acquired_connection_that_is_dropped(driver):
+    pool = driver.pool(max_size=1)
+    driver.acquire(pool)
+    driver.server.made[0] = None  # which held it too
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gc.collect()
+        assert driver.use(pool, lambda conn: conn.number) == 1
+        driver.until(lambda: caught)
+    assert pool.stats().closed["lost"] == 1
+
+
+def test_somebody_waits_while_one_is_dropped(driver, server):
+    pool = driver.pool(max_size=1)
+    holder = [driver.acquire(pool)]
+    server.made[0] = None  # which held it too
+    waiting = driver.start_acquire(pool)
+    driver.until(lambda: pool.stats().waiting == 1)
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        del holder
+        gc.collect()
+        assert waiting()
+
+
+def test_one_that_is_lent_for_long_is_logged_with_where(driver, caplog):
+    clock = FakeClock()
+    pool = driver.pool(leak_after=10, timer=clock)
+    with caplog.at_level(logging.WARNING, "perfkit.pooling"):
+        conn = driver.acquire(pool)
+        driver.use(pool)
+        clock.advance(11)
+        driver.run(pool._keep_up)
+        driver.run(pool._keep_up)
+    assert len(caplog.records) == 1
+    assert "lent for 11.0 s" in caplog.text
+    assert "test_pool_contract.py" in caplog.text
+    driver.run(pool.release, conn)
+
+
+# -- closing
+
+
+def test_closed(driver, server):
+    pool = driver.pool(max_size=2)
+    lent, idle = driver.acquire(pool), driver.acquire(pool)
+    driver.run(pool.release, idle)
+    driver.close(pool, 0.02)
+    assert idle.closed.is_set()
+    assert not lent.closed.is_set()
+    with pytest.raises(errors.PoolClosed):
+        driver.acquire(pool)
+    driver.run(pool.release, lent)
+    driver.until(lent.closed.is_set)
+    driver.close(pool)
+    assert pool.stats().size == 0
+
+
+def test_who_waits_when_it_is_closed_is_told(driver):
+    pool = driver.pool(max_size=1)
+    conn = driver.acquire(pool)
+    waiting = driver.start_acquire(pool)
+    driver.until(lambda: pool.stats().waiting == 1)
+    driver.close(pool, 0)
+    with pytest.raises(errors.PoolClosed, match="while a connection was waited for"):
+        waiting()
+    driver.run(pool.release, conn)
+
+
+def test_what_is_made_when_it_is_closed_is_closed(driver, server):
+    server.gate.clear()
+    pool = driver.pool()
+    waiting = driver.start_acquire(pool)
+    driver.until(lambda: pool.stats().connecting == 1)
+    driver.close(pool, 0)
+    with pytest.raises(errors.PoolClosed):
+        waiting()
+    server.gate.set()
+    driver.until(lambda: server.made and server.made[0].closed.is_set())
+
+
+def test_a_close_that_fails_is_logged(driver, caplog):
+    def close(conn):
+        raise OSError("can't")
+
+    driver.server.close = close
+    pool = driver.pool()
+    with caplog.at_level(logging.WARNING, "perfkit.pooling"):
+        driver.use(pool)
+        driver.close(pool)
+    assert "closing a connection failed" in caplog.text
+
+
+# -- arguments
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"max_size": 0}, "max_size must be 1 or more"),
+        ({"max_size": 2.5}, "max_size must be a whole number"),
+        ({"min_size": 11}, "min_size must be at most max_size"),
+        ({"min_size": -1}, "min_size must be 0 or more"),
+        ({"max_waiting": -1}, "max_waiting must be 0 or more"),
+        ({"timeout": -1}, "timeout must be 0 seconds or more"),
+        ({"max_lifetime": 0}, "max_lifetime must be more than 0 seconds"),
+        ({"lifetime_jitter": 1.0}, "lifetime_jitter must be from 0 to less than 1"),
+        ({"max_idle": math.nan}, "max_idle must be more than 0 seconds"),
+        ({"max_uses": 0}, "max_uses must be 1 or more"),
+        ({"validate": True}, "validate must be a function"),
+        ({"validate_after": -1}, "validate_after must be 0 seconds or more"),
+        ({"reset": 1}, "reset must be a function"),
+        ({"backoff": 1}, "backoff must be two numbers"),
+        ({"backoff": (2, 1)}, "backoff's first pause must be at most the longest"),
+        ({"backoff": (0, 1)}, "backoff's first pause must be more than 0"),
+        ({"leak_after": 0}, "leak_after must be more than 0"),
+        ({"timer": 5}, "timer must be a function"),
+        ({"name": 5}, "name must be a str"),
+        ({"breaker": 5}, "breaker must be a perfkit.CircuitBreaker"),
+    ],
+)
+def test_bad_arguments(driver, options, says):
+    with pytest.raises((TypeError, ValueError), match=says):
+        driver.pool(**options)
+
+
+@pytest.mark.parametrize("cls", [Pool, AsyncPool])
+@pytest.mark.parametrize("connect", [None, 5, [], [5]])
+def test_connect_is_no_function(cls, connect):
+    with pytest.raises(TypeError, match="connect must be a function"):
+        cls(connect)
