@@ -96,8 +96,8 @@ def _checked(conn: object) -> object:
 
 
 def is_final(error: Exception) -> bool:
-    """Tell whether trying again right away would be of no use."""
-    return isinstance(error, (BreakerOpen, *_FAULTS))
+    """Tell whether trying again right away would be of no use. An error may say so: a wrong password is permanent."""
+    return isinstance(error, (BreakerOpen, *_FAULTS)) or getattr(error, "permanent", False) is True
 
 
 def pause_after(error: Exception) -> float:
