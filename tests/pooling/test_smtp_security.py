@@ -254,6 +254,19 @@ def test_the_password_is_nowhere_to_be_seen(fault, pools, echo, caplog):
     assert (refused.value.code, refused.value.smtp_code, refused.value.permanent) == (535, 535, True)
 
 
+def test_a_wrong_password_is_tried_once(fault, pools):
+    """Servers lock out who tries it often."""
+    server = fault(lambda connection, command, nth: "535 no" if command == "AUTH" else plain("PLAIN")(0, command, nth))
+    pool = pools(server, username="ada", password=SECRET, allow_insecure_auth=True, timeout=20, max_size=1)
+    with pytest.raises(errors.MailAuthRefused):
+        pool.send(message())
+    assert [line.split()[0] for _, line in server.lines] == ["EHLO", "AUTH"]
+    assert {type(each.error) for each in pool.send_many(message(number) for number in range(9))} == {
+        errors.MailAuthRefused
+    }
+    assert len(server.lines) <= 2 * 4
+
+
 def test_frames_show_no_password(fault, pool):
     """Some loggers write the variables of each frame."""
     made = pool(fault(plain("PLAIN")), username="ada", password=SECRET, allow_insecure_auth=True)

@@ -150,7 +150,7 @@ class AsyncSMTPPool:
         """Return the figures. Not awaited: it reads memory alone."""
         return self._tally.stats(self.name, self._options.terms.server, self._pool.stats())
 
-    async def aclose(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 (as AsyncPool's, whose it is)
+    async def aclose(self, timeout: float = 5.0) -> None:
         """Close the connections, in at most so many seconds. Whoever waits for one gets PoolClosed."""
         await self._pool.aclose(timeout)
 
