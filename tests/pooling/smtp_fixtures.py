@@ -12,6 +12,7 @@ from perfkit.demo.smtp_server import PASSWORD, USERNAME, Authority, MailServer
 
 __all__ = ["authority", "fault", "mail_server", "pool", "pools", "secured"]
 
+HASTY = {"timeout": 2.0, "backoff": (0.01, 0.05)}  # where no connection comes to be
 LOGIN = {"username": USERNAME, "password": PASSWORD}
 
 
@@ -104,5 +105,5 @@ def pools(request, pool, authority):
 
 def _usual(server, authority):
     if isinstance(server, MailServer):
-        return {**LOGIN, "context": authority.client_context()}
-    return {"tls": "none"}
+        return {**HASTY, **LOGIN, "context": authority.client_context()}
+    return {**HASTY, "tls": "none"}

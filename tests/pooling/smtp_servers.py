@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 
 PATIENCE = 20  # seconds; nothing here takes them unless it hangs
-FEATURES = ("PIPELINING", "SIZE 1000000", "8BITMIME", "SMTPUTF8")
+FEATURES = ("PIPELINING", "SIZE 50000000", "8BITMIME", "SMTPUTF8")
 
 CLOSE, HANG = object(), object()  # instead of a reply
 

@@ -147,10 +147,9 @@ def test_a_death_in_the_envelope_is_made_good(fault, pools, features, command):
 def test_a_death_in_the_content_is_made_good(fault, pools, features):
     """Content that the system took and the server didn't read may have been read, for all we know: so it is large."""
     server = fault(once(0, "DATA", 0, ["354 go on", CLOSE]), features=features)
-    mail = message()
-    mail.set_content(("x" * 70 + "\n") * 12_000)
+    mail = b"From: ada@example.com\nTo: crew@example.com\n\n" + (b"x" * 70 + b"\n") * 300_000
     assert pools(server).send(mail).ok
-    assert [mail.connection for mail in server.taken] == [1]
+    assert [taken.connection for taken in server.taken] == [1]
 
 
 def test_a_death_at_each_attempt_ends_the_attempts(fault, pools, features):

@@ -79,9 +79,9 @@ def test_bytes_slipped_in_before_tls_are_an_error(fault, pools, authority):
 
 def test_a_refused_starttls_is_an_error(fault, pools, authority):
     server = fault(
-        lambda connection, command, nth: "454 not now" if command == "STARTTLS" else None, features=("STARTTLS",)
+        lambda connection, command, nth: "554 not ever" if command == "STARTTLS" else None, features=("STARTTLS",)
     )
-    with pytest.raises(errors.MailRefused, match="does not begin TLS: 454 not now"):
+    with pytest.raises(errors.MailRefused, match="does not begin TLS: 554 not ever"):
         pools(server, **over_tls(authority)).send(message())
     assert credentials(server) == []
 
@@ -252,6 +252,19 @@ def test_the_password_is_nowhere_to_be_seen(fault, pools, echo, caplog):
     for hidden in (SECRET, b64(SECRET), b64(f"\0ada\0{SECRET}")):
         assert hidden not in told + shown
     assert (refused.value.code, refused.value.smtp_code, refused.value.permanent) == (535, 535, True)
+
+
+def test_a_wrong_password_is_tried_once(fault, pools):
+    """Servers lock out who tries it often."""
+    server = fault(lambda connection, command, nth: "535 no" if command == "AUTH" else plain("PLAIN")(0, command, nth))
+    pool = pools(server, username="ada", password=SECRET, allow_insecure_auth=True, timeout=20, max_size=1)
+    with pytest.raises(errors.MailAuthRefused):
+        pool.send(message())
+    assert [line.split()[0] for _, line in server.lines] == ["EHLO", "AUTH"]
+    assert {type(each.error) for each in pool.send_many(message(number) for number in range(9))} == {
+        errors.MailAuthRefused
+    }
+    assert len(server.lines) <= 2 * 4
 
 
 def test_frames_show_no_password(fault, pool):

@@ -18,8 +18,8 @@ class Delivery:
         refused: the others, with what the server said of each: ``{address: (code, text)}``.
         code: the server's last word on the mail, such as 250; 0 if there was none.
         text: the text of it, which often has the server's number for the mail.
-        error: why nobody gets it, or why that isn't known (`perfkit.errors.DeliveryUnknown`); None otherwise. `send`
-            raises it, `send_many` returns it here.
+        error: why nobody gets it, or why that isn't known (`perfkit.errors.DeliveryUnknown`); None otherwise.
+            `SMTPPool.send` raises it, `SMTPPool.send_many` returns it here.
     """
 
     message_id: str

@@ -31,8 +31,8 @@ __all__ = ["SMTPPool"]
 class SMTPPool:
     r"""Sends mail over connections that are kept, encrypted and logged in: one handshake for many mails.
 
-    Thread-safe. Where the server offers PIPELINING, a mail is two writes and two replies' wait with `send`, and one
-    round trip with `send_many`, which also uses several connections.
+    Thread-safe. Where the server offers PIPELINING, a mail is two round trips with `send`, and one with `send_many`,
+    which also uses several connections.
 
     What is promised of a mail: it is never sent twice by itself. A connection that ends before the mail was handed over
     is replaced, and the mail sent again, at most three times in all; so an idle connection that the server has closed,
@@ -169,9 +169,8 @@ class SMTPPool:
             MailUnsupported: the server doesn't take such a mail, or not at these terms.
             MailError, OSError: it could not be handed over, so it was not delivered.
             PoolTimeout: no connection came free in time.
-            TypeError, ValueError: it is no message, or one without a sender or recipients, or with an address that
-            isn't
-                one. Addresses with line breaks are refused: they would be commands.
+            TypeError, ValueError: it is no message, or has no sender or recipients, or an address is none; one with a
+                line break would be a command.
 
         Interrupted by KeyboardInterrupt, the exception has a note if nobody knows whether the mail was delivered.
 
@@ -197,11 +196,9 @@ class SMTPPool:
                 connection ahead; it runs in the calling thread.
             progress: called with each `Delivery`, as soon as may be, in the calling thread.
 
-        Raises:
-            What ``messages`` or ``progress`` raises: then mails under way are finished, and those that wait are not
-            sent. Whoever must know which were, passes ``progress``.
-
-        If there is no connection to be had at all, every mail that is left fails with that error, without another try.
+        What ``messages`` or ``progress`` raises is raised here, once the mails under way are finished; those that wait
+        are not sent then. Whoever must know which were, passes ``progress``. If there is no connection to be had at
+        all, every mail that is left fails with that error, without another try.
         """
         with Crew(self._carry, self._tally, self._max_size) as crew:
             for message in messages:

@@ -20,7 +20,7 @@ __all__ = [
 
 
 class MailError(PerfkitError, smtplib.SMTPException):
-    """The root of the errors of `SMTPPool` and `AsyncSMTPPool`. Whoever catches smtplib's errors catches these.
+    """The root of the errors of mail pools. Whoever catches smtplib's errors catches these.
 
     ``permanent`` is True where trying again is of no use.
     """
@@ -52,6 +52,8 @@ class MailTimeout(MailError, smtplib.SMTPServerDisconnected, TimeoutError):
 class MailProtocolError(MailError):
     """What the server sent is not SMTP, or came at a moment when nothing may come. The connection was closed."""
 
+    permanent = True
+
 
 class MailUnsupported(MailError, smtplib.SMTPNotSupportedError):
     """The server doesn't offer what is needed: STARTTLS, a way to log in, SMTPUTF8, 8BITMIME, or so big a mail."""
@@ -76,7 +78,7 @@ class MailRefused(MailError, smtplib.SMTPResponseException):
 
     @property
     def permanent(self) -> bool:  # type: ignore[override]  # a 4xx is not, a 5xx is
-        """True for 5xx: trying again is of no use. False for 4xx: the server asks to try later."""
+        """Whether trying again is of no use, as after a 5xx; with a 4xx the server asks to try later."""
         return self.code >= 500
 
     @property
