@@ -1,10 +1,13 @@
 """Skips that say what would make them run: listed here, failures in CI where CI should have installed it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import perfkit
 
 SETTINGS = """
 [pytest]
@@ -40,10 +43,11 @@ def test_plain(): pytest.skip("only on Windows")
 
 def run(where: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the suite with the project's own conftest."""
-    shutil.copy(Path(__file__).with_name("conftest.py"), where)
+    shutil.copy(Path(__file__).parents[1] / "conftest.py", where)
     (where / "test_suite.py").write_text(SUITE)
     (where / "pytest.ini").write_text(SETTINGS)
     clean = {name: value for name, value in os.environ.items() if name != "PERFKIT_CI"}
+    clean["PYTHONPATH"] = str(Path(perfkit.__file__).parents[1])  # absolute, for the directory is another
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--import-mode=importlib", str(where)]
     return subprocess.run(command, cwd=where, env=clean | environment, capture_output=True, text=True, check=False)
 
@@ -69,3 +73,10 @@ def test_in_ci_a_missing_program_is_a_failure(tmp_path):
     assert "2 errors" in done.stdout
     assert "no compiler: install gcc\nCI has to install what this test needs" in done.stdout
     assert "needs_privilege  test_suite.py::test_privilege: mounting was refused" in done.stdout
+
+
+def test_blocks_are_marked_with_what_their_page_has_said_they_need(tmp_path):
+    page = "```python\n1\n```\n\n<!-- needs: postgresql -->\n\n```python\n2\n```\n\n```python\n3\n```\n"
+    (tmp_path / "page.md").write_text(page)
+    done = run(tmp_path, PYTEST_ADDOPTS="--collect-only -q -k page.md -m needs_install")
+    assert re.findall(r"page.md::line:(\d+)", done.stdout) == ["7", "11"]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from perfkit.caching import FrequencyBoostLRU as FrequencyBoostLRU
     from perfkit.caching import TTLCache as TTLCache
     from perfkit.caching import cached as cached
+    from perfkit.pooling import AsyncPool as AsyncPool
+    from perfkit.pooling import Pool as Pool
     from perfkit.registry import stats as stats
     from perfkit.resilience import CircuitBreaker as CircuitBreaker
     from perfkit.resilience import Heartbeat as Heartbeat
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 
 # name -> the module that has it; a name that is a module itself maps to None
 _PUBLIC = {
+    "AsyncPool": "perfkit.pooling",
     "AsyncStateFile": "perfkit.statefile",
     "CircuitBreaker": "perfkit.resilience",
     "FrequencyBoostLRU": "perfkit.caching",
     "Heartbeat": "perfkit.resilience",
+    "Pool": "perfkit.pooling",
     "RetryBudget": "perfkit.resilience",
     "StateFile": "perfkit.statefile",
     "TTLCache": "perfkit.caching",
@@ -40,10 +44,12 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "AsyncPool",
     "AsyncStateFile",
     "CircuitBreaker",
     "FrequencyBoostLRU",
     "Heartbeat",
+    "Pool",
     "RetryBudget",
     "StateFile",
     "TTLCache",

@@ -747,6 +747,16 @@ def test_one_that_is_lent_for_long_is_logged_with_where(driver, caplog):
     driver.run(pool.release, conn)
 
 
+def test_a_leak_is_told_though_it_began_after_the_last_upkeep(driver, caplog):
+    pool = driver.pool(leak_after=0.05)
+    with caplog.at_level(logging.WARNING, "perfkit.pooling"):
+        driver.use(pool)
+        driver.run(pool._keep_up)
+        conn = driver.acquire(pool)
+        driver.until(lambda: "a connection is lent for" in caplog.text)
+    driver.run(pool.release, conn)
+
+
 # -- closing
 
 
