@@ -74,7 +74,7 @@ class AsyncStateFile:
     """
 
     _loop: asyncio.AbstractEventLoop | None
-    _mutex: threading.Lock
+    _mutex: threading.RLock
     _group: Group[_Job]
     _leaders_turn: Turn | None
     _leading: asyncio.Task[None] | None  # kept here, because a loop holds its tasks weakly
@@ -300,7 +300,7 @@ class AsyncStateFile:
 
     def _after_fork_in_child(self) -> None:
         self._loop = None
-        self._mutex = threading.Lock()  # `take` runs in a worker
+        self._mutex = threading.RLock()  # `take` runs in a worker; re-entrant for the sake of finalisers
         self._group = Group()
         self._leaders_turn = None
         self._leading = None

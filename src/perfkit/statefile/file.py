@@ -12,12 +12,14 @@ from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.atomic import Durability
 from perfkit._base.clock import Deadline
+from perfkit._base.stack import need_room
 from perfkit.statefile.calls import absolute, check_mutator, check_version, missing_directory, named
 from perfkit.statefile.editing import Editing
 from perfkit.statefile.errors import StateFileCorrupt
 from perfkit.statefile.grouping import Group
 from perfkit.statefile.lock import Hold, lock_for, refuse_nesting_in
 from perfkit.statefile.options import Options
+from perfkit.statefile.places import places_in, take_place
 from perfkit.statefile.stats import StateFileStats, stats_of
 from perfkit.statefile.store import Store
 
@@ -91,7 +93,7 @@ class StateFile:
     The design follows Git's racy-entry rule for validation and LevelDB's writer queue for `update`.
     """
 
-    _mutex: threading.Lock
+    _mutex: threading.RLock
     _group: Group[_Job]
 
     def __init__(
@@ -202,9 +204,11 @@ class StateFile:
         Cost: as `edit`, shared among those who waited.
         """
         check_mutator(fn)
-        refuse_nesting_in(self._store.target)
+        need_room()
+        self._refuse_nesting()
         deadline = Deadline(self._store.options.timeout)
         job = _Job(fn)
+        place = take_place(self._group)
         try:
             with self._mutex:
                 self._group.submit(job)
@@ -215,6 +219,8 @@ class StateFile:
         except BaseException:
             self._hand_on(job)
             raise
+        finally:
+            place.line = None
         outcome: T = job.outcome()
         return outcome
 
@@ -288,6 +294,12 @@ class StateFile:
         with self._locked(Deadline(self._store.options.timeout)) as hold:
             self._store.begin(hold)
 
+    def _refuse_nesting(self) -> None:
+        """Raise StateFileLockError if this thread is in line for the file or in the group."""
+        refuse_nesting_in(self._store.target)
+        if places_in(self._group):
+            raise lock_for(self._store.target()).nested("thread")
+
     def _await(self, job: _Job, deadline: Deadline) -> None:
         """Wait until the job is done, or its caller is to lead; withdraw, and raise, if neither comes."""
         error = lock_for(self._store.target()).wait(job.wait, deadline)
@@ -326,5 +338,5 @@ class StateFile:
             leader.wake()
 
     def _after_fork_in_child(self) -> None:
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # re-entrant: a finaliser or a signal handler may come by again
         self._group = Group()
