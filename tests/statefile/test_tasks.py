@@ -63,6 +63,26 @@ def bump(document, name):
     return document[name]
 
 
+def test_a_stop_iteration_is_a_runtime_error_to_its_caller_alone(tmp_path):
+    """Futures can't carry one."""
+    state = perfkit.AsyncStateFile(tmp_path / "state.json", default=dict)
+
+    def stop(document):
+        document["stopped"] = True
+        return next(iter(()))
+
+    async def main():
+        functions = [lambda d: bump(d, "a"), stop, lambda d: bump(d, "b")]
+        answers = await asyncio.gather(*map(state.update, functions), return_exceptions=True)
+        return answers, await state.update(lambda d: bump(d, "later"))
+
+    (first, stopped, second), later = asyncio.run(asyncio.wait_for(main(), LONG))
+    assert (first, second, later) == (1, 1, 1)
+    assert isinstance(stopped, RuntimeError)
+    assert isinstance(stopped.__cause__, StopIteration)
+    assert perfkit.read_json(state.path) == {"a": 1, "b": 1, "later": 1}
+
+
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "state.json"

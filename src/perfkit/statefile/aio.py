@@ -12,6 +12,7 @@ from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.atomic import Durability
 from perfkit._base.clock import Deadline
+from perfkit._base.offload import settle
 from perfkit.statefile.calls import absolute, check_mutator, check_version, named
 from perfkit.statefile.codec import Encoded
 from perfkit.statefile.editing import AsyncEditing
@@ -46,12 +47,7 @@ class _Job:
 
     def answer(self) -> None:
         """Hand the outcome to the caller, if it still waits."""
-        if self.future.done():
-            return
-        if self.error is None:
-            self.future.set_result(self.result)
-        else:
-            self.future.set_exception(self.error)
+        settle(self.future, self.result, self.error)
 
     def fail(self, error: BaseException) -> None:
         """Answer with an error that isn't of the function's making."""
