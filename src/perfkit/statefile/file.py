@@ -177,10 +177,13 @@ class StateFile:
             TypeError: the document is neither dict nor list, so nothing in it can be changed in place. The block
                 doesn't run.
             StateFileTimeout: the lock was not had in ``timeout`` seconds.
-            StateFileLockError: this thread is editing this file already; or a task of the event loop that runs in this
-                thread is; or the block is left in a forked child.
+            StateFileLockError: this thread edits this file already, or waits to, and this call comes from the block, a
+                signal handler or a ``__del__``; or a task of the event loop that runs in this thread edits it; or the
+                block is left in a forked child; or the lock file was removed meanwhile.
             StateFileEncodeError: the document holds something JSON has no form for; nothing was written.
-            FileNotFoundError, StateFileCorrupt: as `view`. OSError: not writable, disk full; the old content is intact.
+            FileNotFoundError, StateFileCorrupt: as `view`.
+            OSError: not writable, disk full; the old content is intact. One exception: a medium that fails (EIO) in the
+                last flush, of the directory, leaves the new content, which a power cut may take back.
 
         Cost: an encoding, a decoding, a comparison and an atomic replace; under ``"power"`` also two flushes.
         """

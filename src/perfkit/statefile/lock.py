@@ -52,7 +52,21 @@ class Hold:
         self._ticket = ticket
 
     def check(self) -> None:
-        """Raise StateFileLockError if a fork has left the lock with the parent: called before anything is written."""
+        """Raise StateFileLockError if the lock is no longer the holder's: called before anything is written.
+
+        A fork leaves it with the parent. And it keeps nobody out any more once its file is removed or replaced.
+        """
+        self.check_process()
+        if not self._lock.sidecar.is_named():
+            raise StateFileLockError(
+                f"{self.target}: others may have written since this change began, for its lock file "
+                f"{self._lock.sidecar.path} was removed or replaced. Nothing was written: begin it again. That file is "
+                "meant to stay",
+                path=self.target,
+            )
+
+    def check_process(self) -> None:
+        """Raise StateFileLockError if a fork has left the lock with the parent. Looks at no file."""
         if not self._lock.holds(self._ticket):
             raise StateFileLockError(
                 f"{self.target}: this change was begun by the process that forked this one, which alone can write it; "

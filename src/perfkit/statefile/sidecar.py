@@ -1,9 +1,11 @@
 """The lock between processes: ``<file>.lock`` beside the data, locked with flock, never unlinked.
 
 Not the data file itself, which is replaced at each write, and never removed: a waiter on an unlinked lock file and the
-maker of a new one would both hold "the" lock. Readers don't need it. flock belongs to the open file, so it ends with
-the process however that ends; but a forked child has the open file too, so it is unlocked explicitly, and the child
-closes its copy without unlocking.
+maker of a new one would both hold "the" lock. Somebody else may remove it all the same, or replace the directory: what
+is locked is looked for under its name after locking, and again before anything is written. Readers don't need it.
+
+flock belongs to the open file, so it ends with the process however that ends; but a forked child has the open file too,
+so it is unlocked explicitly, and the child closes its copy without unlocking.
 """
 
 import contextlib
@@ -35,6 +37,10 @@ if sys.platform == "win32":
             """Give the lock back."""
             self._lock.release(force=True)
 
+        def is_named(self) -> bool:
+            """Windows removes no file that is open."""
+            return True
+
         def abandon(self) -> None:
             """Windows doesn't fork."""
 
@@ -57,7 +63,7 @@ else:
             self._fd = fd = _open(self.path, self._target)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_the_file(fd, self.path):
+                if self.is_named():
                     return True
             except BlockingIOError:
                 pass
@@ -66,6 +72,13 @@ else:
                 raise
             self.abandon()
             return False
+
+        def is_named(self) -> bool:
+            """Tell whether what we locked still has the name, for others to find it locked."""
+            try:
+                return self._fd is not None and os.path.samestat(os.fstat(self._fd), os.lstat(self.path))
+            except FileNotFoundError:
+                return False
 
         def release(self) -> None:
             """Give the lock back, also if a child forked meanwhile still has the file open."""
@@ -102,10 +115,3 @@ else:
             if (data.st_uid, data.st_gid) != (os.geteuid(), os.getegid()):
                 os.fchown(fd, data.st_uid, data.st_gid)
         return fd
-
-    def _is_the_file(fd: int, path: str) -> bool:
-        """Tell whether what we locked still has the name: a cleaner may have removed it since we opened it."""
-        try:
-            return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
-        except FileNotFoundError:
-            return False

@@ -121,8 +121,8 @@ class Store:
                 base.durable_as = atomic.sync(target)
             return
         started = time.perf_counter()
-        atomic.replace(target, encoded.raw, temp=_temp_for(target), durability=durability)
-        self.reader.written(encoded.raw, encoded.tree, durable_as=os.stat(target) if durability == "power" else None)
+        atomic.replace(target, encoded.raw, temp=_temp_for(target), durability=durability, check=hold.check)
+        self.reader.written(encoded.raw, encoded.tree, durable_as=_stat(target) if durability == "power" else None)
         self.writes.record(time.perf_counter() - started)
 
     def run(self, hold: Hold, batch: Iterable[Mutation]) -> None:
@@ -150,19 +150,20 @@ class Store:
         if base is not None and current.version() != base:
             self.conflicts += 1
             raise self._conflict(base, current.version())
+        version = Reading(encoded.raw, None).version()  # before it is written: nothing may fail afterwards
         self.commit(hold, current, encoded)
         self.saves += 1
-        return Reading(encoded.raw, None).version()
+        return version
 
     def remove(self, hold: Hold) -> bool:
         """Remove the file; False if there was none."""
+        hold.check()
         try:
-            os.unlink(hold.target)
+            atomic.remove(hold.target, self.options.durability)
         except FileNotFoundError:
             return False
-        self.reader.forget()
-        if self.options.durability == "power":
-            atomic.sync_directory(os.path.dirname(hold.target))
+        finally:
+            self.reader.forget()
         return True
 
     def _current(self, target: str | None = None) -> Reading:
@@ -243,6 +244,14 @@ def _temp_for(target: str) -> str:
     """One fixed name, so that crashes leave one file at most, which the next writer replaces."""
     directory, name = os.path.split(target)
     return os.path.join(directory, f".{name}.perfkit-tmp")
+
+
+def _stat(target: str) -> os.stat_result | None:
+    """Return what ``stat`` says of what was written; None if it fails, for that makes it no less written."""
+    try:
+        return os.stat(target)
+    except OSError:
+        return None
 
 
 def _is_in(target: str, raw: bytes) -> bool:

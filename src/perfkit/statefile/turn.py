@@ -76,7 +76,7 @@ class Turn:
         """Return ``work(hold)``, called in a worker under the lock that is held, and give the lock back."""
         assert self.lock is not None  # noqa: S101 (held: see above)
         hold = Hold(self.lock, self)
-        hold.check()  # here too: a forked child has no loop to wait on
+        hold.check_process()  # here too: a forked child has no loop to wait on
         return await self._in_worker(lambda _: self._and_leave(work, hold))
 
     def leave(self) -> None:
