@@ -13,6 +13,8 @@ import os
 import stat
 import sys
 
+from perfkit._base import fork
+
 __all__ = ["Sidecar"]
 
 if sys.platform == "win32":
@@ -50,6 +52,8 @@ else:
     # O_NOFOLLOW: in a directory that others may write, a planted link must not make us create or lock a file elsewhere.
     _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
+    _TRIES = 100  # not for ever: a fork may have to wait, in some other hook, for what the caller of ours holds
+
     class Sidecar:
         """One path's lock file. Not thread-safe: its owner sees to it that one thread at a time calls it."""
 
@@ -60,7 +64,7 @@ else:
 
         def try_acquire(self) -> bool:
             """Take the lock if nobody has it. Raises OSError if the lock file can't be opened or made."""
-            self._fd = fd = _open(self.path, self._target)
+            fd = self._open()
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self.is_named():
@@ -72,6 +76,21 @@ else:
                 raise
             self.abandon()
             return False
+
+        def _open(self) -> int:
+            """Open the lock file so that no child has it unbeknown.
+
+            One that is forked before the number is noted here keeps the file open, and with it our lock, should we be
+            killed in an edit. A file opened while somebody forked is closed again before it is locked.
+            """
+            for _ in range(_TRIES):
+                forks = fork.ended
+                self._fd = fd = _open(self.path, self._target)
+                if fork.begun == forks:
+                    return fd
+                self.abandon()
+            self._fd = fd = _open(self.path, self._target)
+            return fd
 
         def is_named(self) -> bool:
             """Tell whether what we locked still has the name, for others to find it locked."""
