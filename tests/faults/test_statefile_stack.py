@@ -74,5 +74,19 @@ def test_a_call_near_the_recursion_limit(tmp_path, eventually, operation, in_lin
     assert 0 < failed < NEAR
 
 
+def test_a_reader_near_the_recursion_limit_does_not_take_the_file_for_corrupt(tmp_path):
+    path = tmp_path / "state.json"
+    path.write_text("[" * 100 + "]" * 100)
+    failed = 0
+    for calls in range(sys.getrecursionlimit() - 2 * NEAR, sys.getrecursionlimit(), 5):
+        state = perfkit.StateFile(path, default=dict, recover="backup")
+        thread, raised = in_a_thread(lambda calls=calls, state=state: deep(calls, state.load))
+        thread.join()
+        assert [type(error) for error in raised] in ([], [RecursionError])
+        failed += bool(raised)
+    assert failed
+    assert [each.name for each in tmp_path.iterdir()] == ["state.json"]
+
+
 def is_in_line(state):
     return bool(state._group.waiting) or len(lock_for(state.path)._line._queue) > 1

@@ -6,14 +6,14 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.atomic import Durability
 from perfkit._base.clock import Deadline
 from perfkit._base.offload import settle
-from perfkit.statefile.calls import absolute, check_mutator, check_version, named
+from perfkit.statefile.calls import absolute, check_mutator, check_version, named, not_copied
 from perfkit.statefile.codec import Encoded
 from perfkit.statefile.editing import AsyncEditing
 from perfkit.statefile.errors import StateFileCorrupt, StateFileLockError
@@ -97,6 +97,9 @@ class AsyncStateFile:
 
     def __repr__(self) -> str:
         return f"<perfkit.AsyncStateFile {self.path!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise not_copied(self)
 
     @property
     def path(self) -> str:

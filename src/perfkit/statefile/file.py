@@ -6,14 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.atomic import Durability
 from perfkit._base.clock import Deadline
 from perfkit._base.stack import need_room
-from perfkit.statefile.calls import absolute, check_mutator, check_version, missing_directory, named
+from perfkit.statefile.calls import absolute, check_mutator, check_version, missing_directory, named, not_copied
 from perfkit.statefile.editing import Editing
 from perfkit.statefile.errors import StateFileCorrupt
 from perfkit.statefile.grouping import Group
@@ -118,6 +118,9 @@ class StateFile:
 
     def __repr__(self) -> str:
         return f"<perfkit.StateFile {self.path!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise not_copied(self)
 
     @property
     def path(self) -> str:

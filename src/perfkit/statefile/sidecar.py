@@ -130,7 +130,7 @@ else:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o666)
         with contextlib.suppress(OSError):
             data = os.stat(target)
-            os.fchmod(fd, stat.S_IMODE(data.st_mode) & 0o666)
+            os.fchmod(fd, stat.S_IMODE(data.st_mode) & 0o666 | 0o600)  # its owner in any case: data may be 0200
             if (data.st_uid, data.st_gid) != (os.geteuid(), os.getegid()):
                 os.fchown(fd, data.st_uid, data.st_gid)
         return fd
