@@ -153,6 +153,41 @@ def test_nor_behind_another_thread_that_waits_for_the_task(state, a_state):
     assert state.load() == {"n": 1}
 
 
+def test_nor_for_one_that_is_before_it_in_line(path, state, a_state):
+    held, leave, lock = threading.Event(), threading.Event(), lock_for(str(path))
+
+    def hold():
+        with perfkit.StateFile(path, durability="process").edit():
+            held.set()
+            assert leave.wait(LONG)
+
+    def in_line(tickets):
+        return len(lock._line._queue) >= tickets
+
+    def release():
+        while not in_line(3):
+            threading.Event().wait(0.001)
+        leave.set()
+
+    async def main():
+        before = asyncio.create_task(a_state.update(count))
+        while not in_line(2):  # noqa: ASYNC110 (a worker stands in it)
+            await asyncio.sleep(0.001)
+        threads.append(threading.Thread(target=release))
+        threads[-1].start()
+        with pytest.raises(errors.StateFileLockError, match="AsyncStateFile"):
+            state.update(count)
+        return await before
+
+    threads = [threading.Thread(target=hold)]
+    threads[0].start()
+    assert held.wait(LONG)
+    assert asyncio.run(main()) == 1
+    for thread in threads:
+        thread.join()
+    assert state.load() == {"n": 1}
+
+
 @pytest.mark.parametrize("timeout", [LONG, None])
 def test_a_thread_waits_for_a_worker_that_gives_the_lock_back_by_itself(path, a_state, timeout):
     entered, go_on = threading.Event(), threading.Event()

@@ -124,7 +124,9 @@ class AsyncStateFile:
     def edit(self) -> AbstractAsyncContextManager[Any]:
         """Read, change in place, write: ``async with state.edit() as doc: …``; see `StateFile.edit`.
 
-        The lock is held while the block awaits, also against other processes: keep what it awaits short.
+        The lock is held while the block awaits, also against other processes: keep what it awaits short. To change the
+        same file in the block raises StateFileLockError in the same task. What the block starts as another task or
+        thread (by ``gather``, ``shield``, ``to_thread``) waits for the block's end: awaited in it, until its timeout.
         """
         return AsyncEditing(self._editing())
 

@@ -6,6 +6,9 @@ Fast codecs change data silently: on dump NaN becomes null and datetime, set, by
 lists; on load some reject what ``json`` takes (a byte order mark, lone surrogates, 1e400). So what was encoded fast is
 decoded again and compared with the document; on any difference, as on any error, ``json`` decides. The decoded tree
 isn't wasted: it is a private copy from which the next edit starts.
+
+Known and not ours: a process whose memory is limited (RLIMIT_AS) may end by SIGSEGV in msgspec's encoder where ``json``
+raises MemoryError, because it uses what it failed to allocate. The file is as it was.
 """
 
 import json

@@ -68,7 +68,8 @@ class StateFile:
         * No update is lost between threads and processes that all use perfkit. Others may read at any time; if they
           write without the lock, their write and ours replace each other, as ever.
         * The document is what ``json`` would read and write. Mode, owner (where privileges allow), extended attributes
-          and symbolic links are kept. Identical content is not written.
+          and symbolic links are kept. Identical content is not written. Files are replaced by whoever may write their
+          directory: also one that is read-only, and another's, which is then his who replaced it.
 
     Args:
         path: str or path-like. Made absolute now, so a later ``chdir`` changes nothing. Symbolic links are followed.
@@ -80,7 +81,8 @@ class StateFile:
         timeout: seconds to wait for the lock, from 0; None waits for ever.
         allow_nan: write NaN and infinities, which are no JSON, as ``json`` does. Reading always takes them.
         recover: what to do with a file that isn't JSON. None raises StateFileCorrupt. ``"backup"`` moves it aside to
-            ``<path>.corrupt-<time>``, logs an error on ``perfkit.statefile``, and starts from ``default``.
+            ``<path>.corrupt-<time>``, logs an error on ``perfkit.statefile``, and starts from ``default``. Not for a
+            file that others write in place: while they pause in the middle it isn't JSON either, and goes aside.
         trust_stat: False reads the file at every call, for network file systems, whose ``stat`` may be seconds old.
         name: what ``stats()`` calls it; the file's name if not given.
 
@@ -204,7 +206,8 @@ class StateFile:
         document, as of ``lambda doc: {**doc, "n": 1}``, is not written. It may run in another caller's thread, and more
         than once (if a neighbour fails, the others run again on a fresh copy; only the last run counts), so it should
         depend on its document alone and do nothing else. Using this state file inside ``fn`` to change it raises
-        StateFileLockError.
+        StateFileLockError. A part of the document that ``fn`` returns isn't copied: two callers of one group may get
+        the same list; return ``list(doc["jobs"])`` for one of your own.
 
         Raises as `edit`, and whatever ``fn`` raises, unwrapped. After a StateFileTimeout ``fn`` has had no effect.
         Cost: as `edit`, shared among those who waited.
@@ -240,8 +243,8 @@ class StateFile:
                 now, ``"absent"`` if there is no file. A base of ``"absent"`` writes only a file that isn't there. None
                 overwrites whatever is there, a corrupt file too.
 
-        Raises as `edit`, and StateFileConflict; TypeError or ValueError for a base that no snapshot gave.
-        Cost: as `edit` without reading.
+        Raises as `edit`, and StateFileConflict, also where the file was made something else than JSON; TypeError or
+        ValueError for a base that no snapshot gave. Cost: as `edit` without decoding.
         """
         check_version(base)
         encoded = self._store.encode(document)

@@ -47,7 +47,8 @@ class Store:
         """Return the real path, which is where lock, temporary file and data are.
 
         Resolving costs 25 µs, asking whether the file itself is a link 2. Should a directory above become a link later,
-        the path leads to the same lock file all the same.
+        the path leads to the same lock file all the same; only that an edit inside an edit by the directory's other
+        name is then not seen to be one, and ends by its timeout.
         """
         if self._directory_is_real and not os.path.islink(self.path):
             return self.path
