@@ -61,12 +61,14 @@ else:
             self.path = target + ".lock"
             self._target = target
             self._fd: int | None = None
+            self._locked: os.stat_result | None = None
 
         def try_acquire(self) -> bool:
             """Take the lock if nobody has it. Raises OSError if the lock file can't be opened or made."""
             fd = self._open()
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._locked = os.fstat(fd)
                 if self.is_named():
                     return True
             except BlockingIOError:
@@ -95,7 +97,7 @@ else:
         def is_named(self) -> bool:
             """Tell whether what we locked still has the name, for others to find it locked."""
             try:
-                return self._fd is not None and os.path.samestat(os.fstat(self._fd), os.lstat(self.path))
+                return self._locked is not None and os.path.samestat(self._locked, os.lstat(self.path))
             except FileNotFoundError:
                 return False
 
@@ -107,7 +109,7 @@ else:
 
         def abandon(self) -> None:
             """Close our descriptor and leave the lock to whoever else has the file open: in a child, the parent."""
-            fd, self._fd = self._fd, None
+            fd, self._fd, self._locked = self._fd, None, None
             if fd is not None:
                 os.close(fd)
 
