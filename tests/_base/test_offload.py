@@ -130,6 +130,21 @@ def test_cancelled_later_it_is_waited_for_however_often(offloader):
     assert done == [True]
 
 
+@pytest.mark.parametrize("arguments", [(1, 0), (1, 1)])
+def test_closed_when_the_call_is_over_it_ends_there(offloader, arguments):
+    """Though nobody has told it yet what came of the call."""
+
+    async def main():
+        running = offloader.run(divmod, *arguments)
+        outcome = running.send(None)
+        await asyncio.wait([outcome])
+        with pytest.raises(GeneratorExit):
+            running.throw(GeneratorExit())
+        outcome.exception()
+
+    asyncio.run(main())
+
+
 def test_a_closed_loop_harms_no_worker(offloader):
     started, gate = threading.Event(), threading.Event()
 

@@ -107,8 +107,8 @@ class Offloader:
                 if call.withdraw():
                     raise
                 cancelled = error
-            except BaseException:
-                if not future.done():  # thrown into the coroutine, not raised by the call
+            except BaseException as error:
+                if not future.done() or future.exception() is not error:  # thrown into the coroutine: it is closed
                     raise
         if cancelled is not None:
             raise cancelled from future.exception()
