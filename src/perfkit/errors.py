@@ -17,7 +17,7 @@
         ├── StateFileConflict     (RuntimeError)            somebody wrote since the version that save() was based on
         ├── StateFileCorrupt      (json.JSONDecodeError)    the file is not JSON; it was not touched
         ├── StateFileEncodeError  (TypeError, ValueError)   the document holds something that JSON has no form for
-        ├── StateFileLockError    (RuntimeError)            a change would wait for itself, or is carried over a fork
+        ├── StateFileLockError    (RuntimeError)            a change would wait for itself, or has lost its lock
         └── StateFileTimeout      (TimeoutError)            the lock was not had in time
 
 An error of a part lives in the part and is loaded from here on first use. Facts are attributes; every error pickles

@@ -66,6 +66,27 @@ def test_a_failure_leaves_everything_as_it_was(target):
     assert sorted(os.listdir(os.path.dirname(target))) == ["data", "data.d"]
 
 
+@pytest.mark.parametrize("durability", atomic.DURABILITIES)
+def test_a_check_may_keep_the_new_content_from_the_name(target, durability):
+    def check():
+        assert os.path.exists(target + ".temp"), "it comes last"
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        atomic.replace(target, b"new", temp=target + ".temp", durability=durability, check=check)
+    with open(target, "rb") as file:
+        assert file.read() == b"old"
+    assert os.listdir(os.path.dirname(target)) == ["data"]
+
+
+@pytest.mark.parametrize("durability", atomic.DURABILITIES)
+def test_a_removal(target, durability):
+    atomic.remove(target, durability)
+    assert os.listdir(os.path.dirname(target)) == []
+    with pytest.raises(FileNotFoundError):
+        atomic.remove(target, durability)
+
+
 def test_the_time_moves_on_where_the_clock_does_not(target):
     ahead = os.stat(target).st_mtime_ns + 1_000_000_000
     os.utime(target, ns=(ahead, ahead))

@@ -71,6 +71,39 @@ def test_cancelled_before_the_start_it_never_runs(offloader):
     assert ran == [2]
 
 
+def test_what_could_not_be_handed_over_never_runs(monkeypatch):
+    """Whoever is told that his call failed must not find it done later."""
+    offloader, gate, ran = Offloader(max_workers=1, name="test-offload"), threading.Event(), []
+
+    async def main():
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_more_threads)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                await offloader.run(ran.append, "no thread")
+        busy = asyncio.create_task(offloader.run(gate.wait))
+        await asyncio.sleep(0)
+        submit = offloader._workers.submit
+
+        def interrupted(job):
+            submit(job)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(offloader._workers, "submit", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                await offloader.run(ran.append, "interrupted")
+        gate.set()
+        await busy
+        await offloader.run(ran.append, "last")
+
+    asyncio.run(main())
+    assert ran == ["last"]
+
+
+def no_more_threads(_):
+    raise RuntimeError("can't start new thread")
+
+
 def test_cancelled_later_it_is_waited_for_however_often(offloader):
     started, gate, done = threading.Event(), threading.Event(), []
 
@@ -95,6 +128,21 @@ def test_cancelled_later_it_is_waited_for_however_often(offloader):
 
     assert isinstance(asyncio.run(main()), LookupError)
     assert done == [True]
+
+
+@pytest.mark.parametrize("arguments", [(1, 0), (1, 1)])
+def test_closed_when_the_call_is_over_it_ends_there(offloader, arguments):
+    """Though nobody has told it yet what came of the call."""
+
+    async def main():
+        running = offloader.run(divmod, *arguments)
+        outcome = running.send(None)
+        await asyncio.wait([outcome])
+        with pytest.raises(GeneratorExit):
+            running.throw(GeneratorExit())
+        outcome.exception()
+
+    asyncio.run(main())
 
 
 def test_a_closed_loop_harms_no_worker(offloader):

@@ -6,6 +6,7 @@ import inspect
 import json
 import logging
 import os
+import pickle
 import stat
 import subprocess
 import sys
@@ -121,6 +122,21 @@ def test_what_holds_nothing_to_change_in_place_is_saved_instead(make, path, scal
     assert state.load() == scalar
     state.save([scalar])
     assert state.update(lambda document: document.pop()) == scalar
+
+
+class Hidden:
+    """A coroutine function that doesn't look like one."""
+
+    async def __call__(self, document):
+        document["n"] = 5
+
+
+@pytest.mark.parametrize("fn", [lambda document: coroutine(document=document), Hidden()])
+def test_a_coroutine_that_comes_out_of_a_function_is_refused(make, path, fn):
+    state = make(path)
+    with pytest.raises(TypeError, match="Await what you need first"):
+        state.update(fn)
+    assert state.load() == MINE
 
 
 def test_what_an_update_returns_is_not_the_document(make, path):
@@ -328,6 +344,36 @@ def test_recover(make, path, caplog):
     assert state.stats().recovered == 3
 
 
+@pytest.mark.parametrize("raw", [b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000])
+def test_what_is_nested_too_deeply_to_be_read_is_corrupt(make, path, raw):
+    path.write_bytes(raw)
+    for use in (make(path).view, lambda: make(path).update(bump)):
+        with pytest.raises(errors.StateFileCorrupt, match=r"nested too deeply.*left as it is"):
+            use()
+    assert path.read_bytes() == raw
+    assert make(path, default=dict, recover="backup").view() == {}
+    [backup] = path.parent.glob("state.json.corrupt-*")
+    assert backup.read_bytes() == raw
+    path.write_bytes(raw)
+    make(path).save({"n": 1})
+    assert make(path).view() == {"n": 1}
+
+
+def test_a_save_over_what_is_not_json(make, path):
+    """With a base it is compared, and a conflict; without one it is moved aside, if that is asked for."""
+    state = make(path, default=dict, recover="backup")
+    _, version = state.snapshot()
+    path.write_bytes(b"{broken")
+    with pytest.raises(errors.StateFileConflict):
+        state.save({"n": 1}, base=version)
+    assert path.read_bytes() == b"{broken"
+    assert list(path.parent.glob("state.json.corrupt-*")) == []
+    state.save({"n": 1})
+    [backup] = path.parent.glob("state.json.corrupt-*")
+    assert backup.read_bytes() == b"{broken"
+    assert state.view() == {"n": 1}
+
+
 def test_nesting_is_refused(make, path):
     state, link = make(path, timeout=5), path.parent / "link"
     link.symlink_to(path)
@@ -506,6 +552,7 @@ def generator(document):
         ({"durability": ["power"]}, ValueError, "'power'"),
         ({"timeout": "30"}, TypeError, "seconds"),
         ({"timeout": -1}, ValueError, "0 seconds or more"),
+        ({"timeout": 10**400}, ValueError, "None .wait for ever."),
         ({"timeout": float("nan")}, ValueError, "0 seconds or more"),
         ({"allow_nan": 1}, TypeError, "True or False"),
         ({"trust_stat": None}, TypeError, "True or False"),
@@ -537,6 +584,51 @@ def test_bad_paths_say_what_is_allowed(make, path, error, says):
         make(path)
     with pytest.raises(error, match=f"^path .*{says}"):
         perfkit.read_json(path)
+
+
+def test_a_name_too_long_for_those_made_of_it_is_refused(make, tmp_path):
+    longest = tmp_path / ("é" * 121)
+    make(longest).save([])
+    with pytest.raises(ValueError, match="at most 242 bytes"):
+        make(f"{longest}x")
+    with open(f"{longest}x", "w") as file:
+        file.write("[1]")
+    assert perfkit.read_json(f"{longest}x") == [1]
+
+
+def test_a_step_up_is_made_from_where_a_link_leads(make, tmp_path, monkeypatch):
+    """As open() makes it."""
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    monkeypatch.chdir(tmp_path)
+    make("link/../state.json").save([])
+    assert (tmp_path / "real" / "state.json").exists()
+    assert make("link/../state.json").view() == perfkit.read_json("link/../state.json") == []
+    monkeypatch.chdir(tmp_path / "link")
+    assert perfkit.read_json("../state.json") == []
+
+
+def test_a_link_that_leads_to_itself_stays(make, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    state = make(tmp_path / "loop", default=dict)
+    for use in (state.view, state.delete, lambda: state.save({}), lambda: state.update(bump)):
+        with pytest.raises(OSError, match="symbolic links"):
+            use()
+    assert os.listdir(tmp_path) == ["loop"]
+
+
+@pytest.mark.parametrize("kind", [perfkit.StateFile, perfkit.AsyncStateFile])
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_an_object_is_not_copied(path, kind, copied):
+    with pytest.raises(TypeError, match="makes its own of the path"):
+        copied(kind(path))
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no such modes")
+def test_the_lock_file_may_be_opened_by_its_owner(make, path):
+    path.chmod(0o200)
+    make(path, default=dict).delete()
+    assert stat.S_IMODE(os.stat(f"{path}.lock").st_mode) == 0o600
 
 
 @pytest.mark.parametrize("name", ["~", "~$draft.json", "a~", "state.", "..json"])

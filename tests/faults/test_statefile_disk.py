@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import socket
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -204,12 +205,71 @@ def test_a_directory_that_is_removed_meanwhile(tmp_path):
         os.unlink(f"{path}.lock")
         path.parent.rmdir()
 
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(perfkit.errors.StateFileLockError, match="removed"):
         state.update(remove_directory)
     assert os.listdir(tmp_path) == []
     path.parent.mkdir()
     state.update(lambda document: document.update(n=2))
     assert state.view() == {"n": 2}
+
+
+def edit(state):
+    with state.edit() as document:
+        document["n"] = 2
+
+
+CALLS = {
+    "edit": edit,
+    "update": lambda state: state.update(lambda document: document.update(n=2)),
+    "save": lambda state: state.save({"n": 2}),
+    "delete": lambda state: state.delete(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_whoever_runs_out_of_descriptors_has_changed_nothing(tmp_path, monkeypatch, call):
+    """At whichever of the files that a change opens."""
+    path, opened, failed = tmp_path / "state.json", os.open, 0
+    path.write_text('{"n": 1}')
+    state = perfkit.StateFile(path)
+    state.update(lambda document: None)
+    while True:
+        left = iter(range(failed))
+
+        def open_few(*arguments, left=left, **options):
+            if next(left, None) is None:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return opened(*arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", open_few)
+            outcome = in_words(call, state)
+        if outcome == "ok":
+            break
+        failed += 1
+        assert outcome == errno.EMFILE
+        assert json.loads(path.read_bytes()) == {"n": 1}
+        assert_no_litter(tmp_path)
+    assert failed > 1
+    assert state.exists() is (call is not CALLS["delete"])
+
+
+def in_words(call, state):
+    try:
+        call(state)
+    except OSError as error:
+        return error.errno
+    return "ok"
+
+
+def test_a_save_that_can_not_tell_its_version_writes_nothing(tmp_path, monkeypatch):
+    """What that takes may be out of reach by then, as after a chroot: it has to be found out before."""
+    path = tmp_path / "state.json"
+    path.write_text('{"n": 1}')
+    monkeypatch.setitem(sys.modules, "hashlib", None)
+    with pytest.raises(ImportError):
+        perfkit.StateFile(path).save({"n": 2})
+    assert json.loads(path.read_bytes()) == {"n": 1}
 
 
 def make_socket(path):

@@ -11,6 +11,7 @@ from interrupting import interrupted
 
 import perfkit
 from perfkit.statefile.lock import lock_for
+from perfkit.statefile.places import stands_anywhere
 
 PATIENCE = 2.0  # seconds that others wait before they are said to hang
 ENOUGH = 5  # places found wrong, each of which takes that long
@@ -78,11 +79,16 @@ def struck_everywhere(memory_disk):
             path = memory_disk / f"{at}.json"
             path.write_text("{}")
             state = perfkit.StateFile(path, default=dict, durability="process", timeout=PATIENCE)
-            places = []
-            expected = scene(
-                state, path, lambda operation, at=at, places=places: places.append(interrupted(operation, at))
-            )
-            if found := what_is_wrong(path, state, expected):
+            places, stands = [], []
+
+            def strike(operation, at=at, places=places, stands=stands):
+                places.append(interrupted(operation, at))
+                stands.append(stands_anywhere())
+
+            found = what_is_wrong(path, state, scene(state, path, strike))
+            if stands == [True]:
+                found.append("its thread is held to be in line for ever")
+            if found:
                 wrong[places[0]] = found
             if places == [None]:
                 break

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfkit.statefile.codec import Unserializable, decode, encode
+from perfkit.statefile.codec import Unserializable, decode, encode, is_too_deep
 
 
 class Text(str):
@@ -163,6 +163,33 @@ def test_what_json_refuses_is_refused_where_it_stands(value):
     with pytest.raises(Unserializable) as caught:
         encode(document, indent=2, allow_nan=False)
     assert caught.value.where == "$.agents[1].x[1]"
+
+
+class BadRepr:
+    def __repr__(self):
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({(BadRepr(),): 1}, "<tuple object at .* is a tuple"),
+        ({BadRepr(): 1}, "<.*BadRepr object at .* is a BadRepr"),
+        (type("", (), {})(), "a class without a name"),
+    ],
+    ids=["a key in a key", "a key", "a class"],
+)
+def test_what_can_not_be_named_is_refused_all_the_same(document, says):
+    with pytest.raises(Unserializable, match=says):
+        encode(document, indent=2, allow_nan=False)
+
+
+def test_a_document_is_too_deep_or_its_reader_is():
+    """On a stack of its own the reader isn't."""
+    fine, deep = b"[" * 300 + b"]" * 300, b"[" * 200_000
+    assert is_too_deep(deep)
+    assert not is_too_deep(fine)
+    assert not is_too_deep(b"[")
 
 
 def test_a_document_that_contains_itself():

@@ -43,6 +43,16 @@ def test_it_remembers_a_bounded_number(tmp_path):
     assert figures().files == cache._MAX_FILES
 
 
+def test_what_is_not_there_takes_no_place(tmp_path):
+    (tmp_path / "a.json").write_text("[]")
+    perfkit.read_json(tmp_path / "a.json")
+    before = figures().files
+    for number in range(cache._MAX_FILES):
+        with pytest.raises(FileNotFoundError):
+            perfkit.read_json(tmp_path / f"{number}.json")
+    assert figures().files == before
+
+
 def test_memory_is_given_back(tmp_path):
     (tmp_path / "a.json").write_text("[1]")
     os.utime(tmp_path / "a.json", (1, 1))

@@ -63,6 +63,26 @@ def bump(document, name):
     return document[name]
 
 
+def test_a_stop_iteration_is_a_runtime_error_to_its_caller_alone(tmp_path):
+    """Futures can't carry one."""
+    state = perfkit.AsyncStateFile(tmp_path / "state.json", default=dict)
+
+    def stop(document):
+        document["stopped"] = True
+        return next(iter(()))
+
+    async def main():
+        functions = [lambda d: bump(d, "a"), stop, lambda d: bump(d, "b")]
+        answers = await asyncio.gather(*map(state.update, functions), return_exceptions=True)
+        return answers, await state.update(lambda d: bump(d, "later"))
+
+    (first, stopped, second), later = asyncio.run(asyncio.wait_for(main(), LONG))
+    assert (first, second, later) == (1, 1, 1)
+    assert isinstance(stopped, RuntimeError)
+    assert isinstance(stopped.__cause__, StopIteration)
+    assert perfkit.read_json(state.path) == {"a": 1, "b": 1, "later": 1}
+
+
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "state.json"
@@ -130,6 +150,41 @@ def test_nor_behind_another_thread_that_waits_for_the_task(state, a_state):
         return await other
 
     assert asyncio.run(main()) == 1
+    assert state.load() == {"n": 1}
+
+
+def test_nor_for_one_that_is_before_it_in_line(path, state, a_state):
+    held, leave, lock = threading.Event(), threading.Event(), lock_for(str(path))
+
+    def hold():
+        with perfkit.StateFile(path, durability="process").edit():
+            held.set()
+            assert leave.wait(LONG)
+
+    def in_line(tickets):
+        return len(lock._line._queue) >= tickets
+
+    def release():
+        while not in_line(3):
+            threading.Event().wait(0.001)
+        leave.set()
+
+    async def main():
+        before = asyncio.create_task(a_state.update(count))
+        while not in_line(2):  # noqa: ASYNC110 (a worker stands in it)
+            await asyncio.sleep(0.001)
+        threads.append(threading.Thread(target=release))
+        threads[-1].start()
+        with pytest.raises(errors.StateFileLockError, match="AsyncStateFile"):
+            state.update(count)
+        return await before
+
+    threads = [threading.Thread(target=hold)]
+    threads[0].start()
+    assert held.wait(LONG)
+    assert asyncio.run(main()) == 1
+    for thread in threads:
+        thread.join()
     assert state.load() == {"n": 1}
 
 

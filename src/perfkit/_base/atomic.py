@@ -12,6 +12,10 @@ import sys
 import time
 from typing import Literal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 Durability = Literal["process", "power"]
 DURABILITIES = ("process", "power")
 
@@ -29,15 +33,25 @@ def check_durability(value: object) -> Durability:
     )
 
 
-def replace(target: str, data: bytes, *, temp: str, durability: Durability, mode: int | None = None) -> None:
+def replace(
+    target: str,
+    data: bytes,
+    *,
+    temp: str,
+    durability: Durability,
+    mode: int | None = None,
+    check: "Callable[[], object]" = lambda: None,
+) -> None:
     """Make ``data`` the content of ``target``, at once, keeping its mode, owner and extended attributes.
 
-    With a ``mode`` it gets that instead, and is the caller's own, whatever was there.
+    With a ``mode`` it gets that instead, and is the caller's own, whatever was there. ``check()`` is called last before
+    the new content gets the name, and keeps it from that by raising.
 
     ``temp`` is a name in the same directory that no other writer uses at the time (the caller holds a lock, or made it
     up); a file left there by a crash is replaced. ``"process"`` survives the death of the process, ``"power"`` also a
     power cut: file and directory are flushed before this returns. Raises OSError with ``target`` as it was and ``temp``
-    removed.
+    removed; but if it is the medium that fails while the directory is flushed (EIO), the new content has the name, and
+    may lose it in a power cut.
     """
     old = _stat_or_none(target)
     fd = _open_new(temp, 0o600 if old is not None or mode is not None else 0o666)
@@ -52,13 +66,19 @@ def replace(target: str, data: bytes, *, temp: str, durability: Durability, mode
                 sync_file(fd)
         finally:
             os.close(fd)
-        _rename_over(temp, target)
+        with _flushed_directory(target) if durability == "power" else contextlib.nullcontext():
+            check()
+            _rename_over(temp, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temp)
         raise
-    if durability == "power":
-        sync_directory(os.path.dirname(target))
+
+
+def remove(path: str, durability: Durability) -> None:
+    """Remove a file, durably as asked. Raises OSError, as `replace` does, and FileNotFoundError."""
+    with _flushed_directory(path) if durability == "power" else contextlib.nullcontext():
+        os.unlink(path)
 
 
 def sync(path: str) -> os.stat_result:
@@ -69,8 +89,8 @@ def sync(path: str) -> os.stat_result:
         sync_file(fd)
     finally:
         os.close(fd)
-    sync_directory(os.path.dirname(path))
-    return flushed
+    with _flushed_directory(path):
+        return flushed
 
 
 def sync_file(fd: int) -> None:
@@ -87,18 +107,30 @@ def sync_file(fd: int) -> None:
     os.fsync(fd)
 
 
-def sync_directory(path: str) -> None:
-    """Flush a directory, so that names made or removed in it survive a power cut. Windows has no such thing to do."""
+@contextlib.contextmanager
+def _flushed_directory(path: str) -> "Iterator[None]":
+    """Flush the directory of ``path`` after the block, so that names made or removed in it survive a power cut.
+
+    It is opened before the block: to find out that this can't be done would be too late after it. Windows has no such
+    thing to do.
+    """
     if os.name == "nt":
+        yield
         return
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield
+        _sync_directory(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync_directory(fd: int) -> None:
     try:
         sync_file(fd)
     except OSError as error:
         if error.errno != errno.EINVAL:  # a file system that can't flush a directory says so like this
             raise
-    finally:
-        os.close(fd)
 
 
 def _stat_or_none(path: str) -> os.stat_result | None:

@@ -37,5 +37,28 @@ def _tell_all() -> None:
             thing._after_fork_in_child()
 
 
+# How many forks this process has begun, and how many are over. What was made while they were equal, no child has a copy
+# of unbeknown; see `Sidecar`. Counted, not locked: a fork must not wait for whoever opens a file, nor he for a fork.
+begun = 0
+ended = 0
+
+
+def _begin() -> None:
+    global begun  # noqa: PLW0603 (the process's own count)
+    begun += 1
+
+
+def _end() -> None:
+    global ended  # noqa: PLW0603 (the process's own count)
+    ended += 1
+
+
+def _end_in_child() -> None:
+    """Begin anew: forks that other threads had begun are the parent's."""
+    global ended  # noqa: PLW0603 (the process's own count)
+    ended = begun
+    _tell_all()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_tell_all)
+    os.register_at_fork(before=_begin, after_in_parent=_end, after_in_child=_end_in_child)

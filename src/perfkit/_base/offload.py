@@ -16,7 +16,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from perfkit._base.workers import Workers
 
-__all__ = ["Offloader"]
+__all__ = ["Offloader", "settle"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -63,14 +63,21 @@ class _Call:
             return True
 
     def _settle(self, result: Any, error: BaseException | None) -> None:
-        if self._future.done():
-            return
-        if error is None:
-            self._future.set_result(result)
-        elif isinstance(error, StopIteration):  # which a future can't carry
-            self._future.set_exception(RuntimeError("StopIteration raised in a worker thread"))
-        else:
-            self._future.set_exception(error)
+        settle(self._future, result, error)
+
+
+def settle(future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:
+    """Give a future what a function returned or raised, unless it has something already. Never raises."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    elif isinstance(error, StopIteration):  # which a future can't carry; coroutines change it like this, too
+        instead = RuntimeError(f"the function raised {type(error).__name__}, which no coroutine can pass on")
+        instead.__cause__ = error
+        future.set_exception(instead)
+    else:
+        future.set_exception(error)
 
 
 class Offloader:
@@ -87,7 +94,11 @@ class Offloader:
         """
         future = asyncio.get_running_loop().create_future()
         call = _Call(fn, args, future)
-        self._workers.submit(call.run)
+        try:
+            self._workers.submit(call.run)
+        except BaseException:  # no thread is to be had, or an interrupt: who is told so must not find it done later
+            call.withdraw()
+            raise
         cancelled: asyncio.CancelledError | None = None
         while not future.done():
             try:
@@ -96,8 +107,8 @@ class Offloader:
                 if call.withdraw():
                     raise
                 cancelled = error
-            except BaseException:
-                if not future.done():  # thrown into the coroutine, not raised by the call
+            except BaseException as error:
+                if not future.done() or future.exception() is not error:  # thrown into the coroutine: it is closed
                     raise
         if cancelled is not None:
             raise cancelled from future.exception()

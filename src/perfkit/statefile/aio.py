@@ -6,13 +6,14 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.atomic import Durability
 from perfkit._base.clock import Deadline
-from perfkit.statefile.calls import absolute, check_mutator, check_version, named
+from perfkit._base.offload import settle
+from perfkit.statefile.calls import absolute, check_mutator, check_version, named, not_copied
 from perfkit.statefile.codec import Encoded
 from perfkit.statefile.editing import AsyncEditing
 from perfkit.statefile.errors import StateFileCorrupt, StateFileLockError
@@ -46,12 +47,7 @@ class _Job:
 
     def answer(self) -> None:
         """Hand the outcome to the caller, if it still waits."""
-        if self.future.done():
-            return
-        if self.error is None:
-            self.future.set_result(self.result)
-        else:
-            self.future.set_exception(self.error)
+        settle(self.future, self.result, self.error)
 
     def fail(self, error: BaseException) -> None:
         """Answer with an error that isn't of the function's making."""
@@ -74,7 +70,7 @@ class AsyncStateFile:
     """
 
     _loop: asyncio.AbstractEventLoop | None
-    _mutex: threading.Lock
+    _mutex: threading.RLock
     _group: Group[_Job]
     _leaders_turn: Turn | None
     _leading: asyncio.Task[None] | None  # kept here, because a loop holds its tasks weakly
@@ -102,6 +98,9 @@ class AsyncStateFile:
     def __repr__(self) -> str:
         return f"<perfkit.AsyncStateFile {self.path!r}>"
 
+    def __reduce__(self) -> NoReturn:
+        raise not_copied(self)
+
     @property
     def path(self) -> str:
         """The file's absolute path; symbolic links in it are followed at each call."""
@@ -125,7 +124,9 @@ class AsyncStateFile:
     def edit(self) -> AbstractAsyncContextManager[Any]:
         """Read, change in place, write: ``async with state.edit() as doc: …``; see `StateFile.edit`.
 
-        The lock is held while the block awaits, also against other processes: keep what it awaits short.
+        The lock is held while the block awaits, also against other processes: keep what it awaits short. To change the
+        same file in the block raises StateFileLockError in the same task. What the block starts as another task or
+        thread (by ``gather``, ``shield``, ``to_thread``) waits for the block's end: awaited in it, until its timeout.
         """
         return AsyncEditing(self._editing())
 
@@ -300,7 +301,7 @@ class AsyncStateFile:
 
     def _after_fork_in_child(self) -> None:
         self._loop = None
-        self._mutex = threading.Lock()  # `take` runs in a worker
+        self._mutex = threading.RLock()  # `take` runs in a worker; re-entrant for the sake of finalisers
         self._group = Group()
         self._leaders_turn = None
         self._leading = None

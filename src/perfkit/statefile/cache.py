@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,15 +36,15 @@ class _ReadCache:
     name = "read_json"
 
     def __init__(self) -> None:
-        self._readers: dict[str, Reader] = {}
+        self._readers: OrderedDict[str, Reader] = OrderedDict()
         self._gone_hits = self._gone_parses = 0
         self._after_fork_in_child()
         fork.after_in_child(self)
         registry.register(self, part="statefile")
 
-    def reader(self, path: str) -> Reader:
+    def view(self, path: str) -> Any:
         reader = self._readers.get(path)
-        return reader if reader is not None else self._add(path)
+        return self._first_view(path) if reader is None else reader.view()
 
     def stats(self) -> ReadCacheStats:
         with self._mutex:
@@ -63,20 +64,27 @@ class _ReadCache:
                 freed += self._drop_oldest()
         return freed
 
-    def _add(self, path: str) -> Reader:
+    def _first_view(self, path: str) -> Any:
+        """Read a file, and remember it if there was something to be read."""
+        reader = Reader(path)
+        view = reader.view()
         with self._mutex:
-            while len(self._readers) >= _MAX_FILES:
+            self._readers.setdefault(path, reader)
+            while len(self._readers) > _MAX_FILES:
                 self._drop_oldest()
-            return self._readers.setdefault(path, Reader(path))
+        return view
 
     def _drop_oldest(self) -> int:
-        reader = self._readers.pop(next(iter(self._readers)))
+        try:
+            _, reader = self._readers.popitem(last=False)
+        except KeyError:  # a finaliser has dropped it since we looked
+            return 0
         self._gone_hits += reader.hits
         self._gone_parses += reader.parses
         return reader.forget()
 
     def _after_fork_in_child(self) -> None:
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # re-entrant: a finaliser or a signal handler may read files, too
 
 
 _cache = _ReadCache()
@@ -88,8 +96,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     ``json.load(open(path))``, but cached.
 
     The document is frozen, as `StateFile.view` gives it, and as fresh: no write that completed before the call is
-    missed. Files are remembered by path, up to 256 of them, then the one read first is forgotten. Missing files are not
-    remembered.
+    missed. Files are remembered by path once they have been read, up to 256 of them, then the one read first is
+    forgotten.
 
     Args:
         path: str or path-like. A relative path means what it means at the time of the call.
@@ -100,4 +108,4 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     Thread-safe, without a lock for a file that is known. Cost: as `StateFile.view`, and 1 µs for finding the file's
     entry.
     """
-    return _cache.reader(absolute(path)).view()
+    return _cache.view(absolute(path))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from perfkit.statefile.reader import ABSENT, DIGEST_BYTES
 
-__all__ = ["absolute", "check_default", "check_mutator", "check_version", "missing_directory", "named"]
+__all__ = ["absolute", "check_default", "check_mutator", "check_version", "missing_directory", "named", "not_copied"]
 
 
 def absolute(path: object) -> str:
@@ -19,6 +19,8 @@ def absolute(path: object) -> str:
     name = os.fsdecode(path)
     if not name or name[0] == "~" or name[-1] in _DIRECTORY_ENDS or "\0" in name:
         _check_name(name)
+    if os.pardir in name and os.name != "nt":  # abspath() goes up from the link's name, open() from where it leads
+        return os.path.join(os.getcwd(), name)
     return os.path.abspath(name)
 
 
@@ -38,6 +40,14 @@ def _check_name(name: str) -> None:
             f"path {name!r} begins with ~, which only shells expand: use os.path.expanduser(path), "
             f"or ./{name} for a directory of that name"
         )
+
+
+def not_copied(thing: object) -> TypeError:
+    """Return the error for those who copy or pickle an object that stands for its file."""
+    return TypeError(
+        f"{thing!r} can't be copied or pickled: within a process use it as it is, or make another on its path; "
+        "another process makes its own of the path"
+    )
 
 
 def named(name: object, path: str) -> str:

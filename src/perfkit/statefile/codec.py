@@ -6,10 +6,14 @@ Fast codecs change data silently: on dump NaN becomes null and datetime, set, by
 lists; on load some reject what ``json`` takes (a byte order mark, lone surrogates, 1e400). So what was encoded fast is
 decoded again and compared with the document; on any difference, as on any error, ``json`` decides. The decoded tree
 isn't wasted: it is a private copy from which the next edit starts.
+
+Known and not ours: a process whose memory is limited (RLIMIT_AS) may end by SIGSEGV in msgspec's encoder where ``json``
+raises MemoryError, because it uses what it failed to allocate. The file is as it was.
 """
 
 import json
 import math
+import threading
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -22,7 +26,7 @@ else:
     _fast_encode = msgspec.json.Encoder().encode
     _fast_format = msgspec.json.format
 
-__all__ = ["Encoded", "Unserializable", "decode", "encode"]
+__all__ = ["Encoded", "Unserializable", "decode", "encode", "is_too_deep"]
 
 
 class Encoded(NamedTuple):
@@ -52,6 +56,27 @@ def decode(raw: bytes) -> Any:
         except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
             pass
     return json.loads(raw)
+
+
+def is_too_deep(raw: bytes) -> bool:
+    """Tell whether a RecursionError of `decode` was due to the document: a stack of its own isn't enough for it."""
+    found: list[bool] = []
+
+    def attempt() -> None:
+        try:
+            decode(raw)
+        except RecursionError:
+            found.append(True)
+        except (ValueError, MemoryError):
+            found.append(False)
+
+    thread = threading.Thread(target=attempt)
+    try:
+        thread.start()
+    except RuntimeError:  # no more threads are to be had: in doubt nothing is said against the document
+        return False
+    thread.join()
+    return found == [True]
 
 
 def encode(document: Any, *, indent: int | None, allow_nan: bool) -> Encoded:
@@ -137,7 +162,7 @@ def _refused(value: Any, allow_nan: bool) -> str | None:
 
 def _refused_key(key: Any, allow_nan: bool) -> str | None:
     if not isinstance(key, _SCALARS):
-        return f"key {key!r} is {_a(key)}; JSON keys are strings"
+        return f"key {_shown(key)} is {_a(key)}; JSON keys are strings"
     reason = _refused(key, allow_nan)
     return reason and f"key {reason}"
 
@@ -151,9 +176,16 @@ def _too_long(value: int) -> str | None:
 
 
 def _a(value: object) -> str:
-    kind = type(value).__name__
+    kind = type(value).__name__ or "object of a class without a name"
     return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
 
 
 def _step(key: object) -> str:
-    return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
+    return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{_shown(key)}]"
+
+
+def _shown(key: object) -> str:
+    try:
+        return repr(key)
+    except Exception:  # noqa: BLE001 (it is the key that is complained of, not its __repr__)
+        return object.__repr__(key)

@@ -56,10 +56,12 @@ class StateFileEncodeError(StateFileError, TypeError, ValueError):
 
 
 class StateFileLockError(StateFileError, RuntimeError):
-    """The lock cannot be had in this way: whoever holds it would wait for itself, or it was carried over a fork.
+    """The lock cannot be had in this way, or doesn't count any more. Nothing was written.
 
-    An edit inside an edit of the same file would wait for itself. So would a ``StateFile`` that is called in a
-    coroutine while a task of the same event loop is editing: it stops the loop, and with it the task.
+    An edit inside an edit of the same file would wait for itself, also one in a signal handler or a ``__del__`` that
+    runs in the middle of it. So would a ``StateFile`` that is called in a coroutine while a task of the same event loop
+    is editing: it stops the loop, and with it the task. A lock that was carried over a fork is the parent's. One whose
+    file was removed or replaced keeps nobody out.
     """
 
 

@@ -6,18 +6,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.atomic import Durability
 from perfkit._base.clock import Deadline
-from perfkit.statefile.calls import absolute, check_mutator, check_version, missing_directory, named
+from perfkit._base.stack import need_room
+from perfkit.statefile.calls import absolute, check_mutator, check_version, missing_directory, named, not_copied
 from perfkit.statefile.editing import Editing
 from perfkit.statefile.errors import StateFileCorrupt
 from perfkit.statefile.grouping import Group
 from perfkit.statefile.lock import Hold, lock_for, refuse_nesting_in
 from perfkit.statefile.options import Options
+from perfkit.statefile.places import places_in, take_place
 from perfkit.statefile.stats import StateFileStats, stats_of
 from perfkit.statefile.store import Store
 
@@ -66,7 +68,8 @@ class StateFile:
         * No update is lost between threads and processes that all use perfkit. Others may read at any time; if they
           write without the lock, their write and ours replace each other, as ever.
         * The document is what ``json`` would read and write. Mode, owner (where privileges allow), extended attributes
-          and symbolic links are kept. Identical content is not written.
+          and symbolic links are kept. Identical content is not written. Files are replaced by whoever may write their
+          directory: also one that is read-only, and another's, which is then his who replaced it.
 
     Args:
         path: str or path-like. Made absolute now, so a later ``chdir`` changes nothing. Symbolic links are followed.
@@ -78,7 +81,8 @@ class StateFile:
         timeout: seconds to wait for the lock, from 0; None waits for ever.
         allow_nan: write NaN and infinities, which are no JSON, as ``json`` does. Reading always takes them.
         recover: what to do with a file that isn't JSON. None raises StateFileCorrupt. ``"backup"`` moves it aside to
-            ``<path>.corrupt-<time>``, logs an error on ``perfkit.statefile``, and starts from ``default``.
+            ``<path>.corrupt-<time>``, logs an error on ``perfkit.statefile``, and starts from ``default``. Not for a
+            file that others write in place: while they pause in the middle it isn't JSON either, and goes aside.
         trust_stat: False reads the file at every call, for network file systems, whose ``stat`` may be seconds old.
         name: what ``stats()`` calls it; the file's name if not given.
 
@@ -91,7 +95,7 @@ class StateFile:
     The design follows Git's racy-entry rule for validation and LevelDB's writer queue for `update`.
     """
 
-    _mutex: threading.Lock
+    _mutex: threading.RLock
     _group: Group[_Job]
 
     def __init__(
@@ -116,6 +120,9 @@ class StateFile:
 
     def __repr__(self) -> str:
         return f"<perfkit.StateFile {self.path!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise not_copied(self)
 
     @property
     def path(self) -> str:
@@ -175,10 +182,13 @@ class StateFile:
             TypeError: the document is neither dict nor list, so nothing in it can be changed in place. The block
                 doesn't run.
             StateFileTimeout: the lock was not had in ``timeout`` seconds.
-            StateFileLockError: this thread is editing this file already; or a task of the event loop that runs in this
-                thread is; or the block is left in a forked child.
+            StateFileLockError: this thread edits this file already, or waits to, and this call comes from the block, a
+                signal handler or a ``__del__``; or a task of the event loop that runs in this thread edits it; or the
+                block is left in a forked child; or the lock file was removed meanwhile.
             StateFileEncodeError: the document holds something JSON has no form for; nothing was written.
-            FileNotFoundError, StateFileCorrupt: as `view`. OSError: not writable, disk full; the old content is intact.
+            FileNotFoundError, StateFileCorrupt: as `view`.
+            OSError: not writable, disk full; the old content is intact. One exception: a medium that fails (EIO) in the
+                last flush, of the directory, leaves the new content, which a power cut may take back.
 
         Cost: an encoding, a decoding, a comparison and an atomic replace; under ``"power"`` also two flushes.
         """
@@ -196,15 +206,18 @@ class StateFile:
         document, as of ``lambda doc: {**doc, "n": 1}``, is not written. It may run in another caller's thread, and more
         than once (if a neighbour fails, the others run again on a fresh copy; only the last run counts), so it should
         depend on its document alone and do nothing else. Using this state file inside ``fn`` to change it raises
-        StateFileLockError.
+        StateFileLockError. A part of the document that ``fn`` returns isn't copied: two callers of one group may get
+        the same list; return ``list(doc["jobs"])`` for one of your own.
 
         Raises as `edit`, and whatever ``fn`` raises, unwrapped. After a StateFileTimeout ``fn`` has had no effect.
         Cost: as `edit`, shared among those who waited.
         """
         check_mutator(fn)
-        refuse_nesting_in(self._store.target)
+        need_room()
+        self._refuse_nesting()
         deadline = Deadline(self._store.options.timeout)
         job = _Job(fn)
+        place = take_place(self._group)
         try:
             with self._mutex:
                 self._group.submit(job)
@@ -215,6 +228,8 @@ class StateFile:
         except BaseException:
             self._hand_on(job)
             raise
+        finally:
+            place.line = None
         outcome: T = job.outcome()
         return outcome
 
@@ -228,8 +243,8 @@ class StateFile:
                 now, ``"absent"`` if there is no file. A base of ``"absent"`` writes only a file that isn't there. None
                 overwrites whatever is there, a corrupt file too.
 
-        Raises as `edit`, and StateFileConflict; TypeError or ValueError for a base that no snapshot gave.
-        Cost: as `edit` without reading.
+        Raises as `edit`, and StateFileConflict, also where the file was made something else than JSON; TypeError or
+        ValueError for a base that no snapshot gave. Cost: as `edit` without decoding.
         """
         check_version(base)
         encoded = self._store.encode(document)
@@ -288,6 +303,12 @@ class StateFile:
         with self._locked(Deadline(self._store.options.timeout)) as hold:
             self._store.begin(hold)
 
+    def _refuse_nesting(self) -> None:
+        """Raise StateFileLockError if this thread is in line for the file or in the group."""
+        refuse_nesting_in(self._store.target)
+        if places_in(self._group):
+            raise lock_for(self._store.target()).nested("thread")
+
     def _await(self, job: _Job, deadline: Deadline) -> None:
         """Wait until the job is done, or its caller is to lead; withdraw, and raise, if neither comes."""
         error = lock_for(self._store.target()).wait(job.wait, deadline)
@@ -326,5 +347,5 @@ class StateFile:
             leader.wake()
 
     def _after_fork_in_child(self) -> None:
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # re-entrant: a finaliser or a signal handler may come by again
         self._group = Group()

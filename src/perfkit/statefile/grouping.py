@@ -7,6 +7,7 @@ database group commit (D. DeWitt et al., "Implementation Techniques for Main Mem
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from types import CoroutineType
 from typing import Any, Generic, Protocol, TypeVar
 
 __all__ = ["Group", "Mutation", "replay"]
@@ -136,10 +137,21 @@ def _encodable(batch: Sequence[M], fresh: Callable[[], Any], encode: Callable[[A
 
 def _fails(job: Mutation, document: Any) -> bool:
     try:
-        job.result = job.fn(document)
+        job.result = _called(job.fn, document)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 (it is raised again in its own caller)
         job.error = error
         return True
     return False
+
+
+def _called(fn: Callable[[Any], Any], document: Any) -> Any:
+    result = fn(document)
+    if isinstance(result, CoroutineType):  # of a lambda, or an object, that hides a coroutine function
+        result.close()
+        raise TypeError(
+            "update() takes an ordinary function, and what this one returned is a coroutine, nothing of which has run. "
+            "Await what you need first, then update()"
+        )
+    return result

@@ -14,12 +14,14 @@ from typing import Protocol
 
 from perfkit._base import fork
 from perfkit._base.clock import Deadline
+from perfkit._base.stack import need_room
 from perfkit.statefile.errors import StateFileError, StateFileLockError, StateFileTimeout
 from perfkit.statefile.handoff import Handoff
 from perfkit.statefile.loops import running_loop, this_task
+from perfkit.statefile.places import places_in, stands_anywhere, take_place
 from perfkit.statefile.sidecar import Sidecar
 
-__all__ = ["Hold", "PathLock", "Ticket", "lock_for", "poll_delays", "refuse_nesting_in", "under"]
+__all__ = ["Hold", "PathLock", "Ticket", "lock_for", "poll_delays", "refuse_nesting_in"]
 
 _GLANCE = 0.02  # seconds a thread that runs an event loop waits before it looks who holds the lock
 
@@ -50,7 +52,21 @@ class Hold:
         self._ticket = ticket
 
     def check(self) -> None:
-        """Raise StateFileLockError if a fork has left the lock with the parent: called before anything is written."""
+        """Raise StateFileLockError if the lock is no longer the holder's: called before anything is written.
+
+        A fork leaves it with the parent. And it keeps nobody out any more once its file is removed or replaced.
+        """
+        self.check_process()
+        if not self._lock.sidecar.is_named():
+            raise StateFileLockError(
+                f"{self.target}: others may have written since this change began, for its lock file "
+                f"{self._lock.sidecar.path} was removed or replaced. Nothing was written: begin it again. That file is "
+                "meant to stay",
+                path=self.target,
+            )
+
+    def check_process(self) -> None:
+        """Raise StateFileLockError if a fork has left the lock with the parent. Looks at no file."""
         if not self._lock.holds(self._ticket):
             raise StateFileLockError(
                 f"{self.target}: this change was begun by the process that forked this one, which alone can write it; "
@@ -110,8 +126,9 @@ class PathLock:
     def nested(self, kind: str) -> StateFileLockError:
         """Return the error for a "thread" or a "task" that would wait for itself."""
         return StateFileLockError(
-            f"{self.target} is being edited by this {kind} already: an edit inside an edit of the same "
-            "file would wait for itself. Change the outer document instead, or leave the outer block first",
+            f"{self.target} is being edited by this {kind} already: an edit inside an edit of the same file, also one "
+            "in a signal handler or in __del__, would wait for itself. Change the outer document instead, or begin "
+            "when the outer edit has ended",
             path=self.target,
         )
 
@@ -168,14 +185,15 @@ class PathLock:
 
         Raises StateFileTimeout, StateFileLockError, OSError.
         """
-        self._refuse_nesting_here()
+        need_room()
+        self.refuse_nesting_here()
         ticket = _ThreadTicket(this_task())
+        place = take_place(self._line, ticket.owner)
         try:
             self.enter(ticket)
             if (error := self.wait(ticket.wait, deadline)) is not None:
                 raise error
             self._acquire_sidecar(deadline)
-            _mine.held = (*_mine.held, ticket)
             yield Hold(self, ticket)
         finally:
             try:
@@ -183,14 +201,26 @@ class PathLock:
             except BaseException:  # an interrupt struck in there; nobody else would do it
                 self._give_back(ticket)
                 raise
+            finally:
+                place.line = None
 
-    def _refuse_nesting_here(self) -> None:
-        if any(self.holds(ticket) for ticket in _mine.held):
-            raise self.nested("thread")
+    def refuse_nesting_here(self, task: object = None) -> None:
+        """Raise StateFileLockError if this thread holds this lock or waits for it, as `refuse_nesting_in` says."""
+        for place in places_in(self._line):
+            if task is None or place.owner in (None, task):
+                raise self.nested("thread" if task is None or place.owner is None else "task")
+
+    @contextmanager
+    def at_work(self, owner: object) -> Iterator[None]:
+        """Mark this thread, a worker, as one that takes the lock, or works under it, for the task ``owner``."""
+        place = take_place(self._line, owner)
+        try:
+            yield
+        finally:
+            place.line = None
 
     def _give_back(self, ticket: Ticket) -> None:
         """Release both halves; harmless the second time, and without the sidecar lock."""
-        _mine.held = tuple(other for other in _mine.held if other is not ticket)
         if self.holds(ticket):
             self.sidecar.release()
         self.leave(ticket)
@@ -204,35 +234,13 @@ class PathLock:
             time.sleep(delay)
 
 
-class _Mine(threading.local):
-    held: tuple[Ticket, ...] = ()
-
-
-_mine = _Mine()
-
-
-@contextmanager
-def under(ticket: Ticket) -> Iterator[None]:
-    """Mark this thread, a worker, as one that does something under the lock that ``ticket`` has."""
-    before = _mine.held
-    _mine.held = (*before, ticket)
-    try:
-        yield
-    finally:
-        _mine.held = before
-
-
 def refuse_nesting_in(target: Callable[[], str], task: object = None) -> None:
-    """Raise StateFileLockError if this thread holds the lock of the real path ``target()``, asked for if needed.
+    """Raise StateFileLockError if this thread is in line for the real path ``target()``, asked for if needed.
 
-    With a task: if that task took it, or code that runs the task's loop; another task will give it back.
+    With a task: if that task is, or code that runs the task's loop; another task will give the lock back.
     """
-    if not _mine.held:
-        return
-    lock = lock_for(target())
-    for ticket in _mine.held:
-        if lock.holds(ticket) and (task is None or ticket.owner in (None, task)):
-            raise lock.nested("thread" if task is None or ticket.owner is None else "task")
+    if stands_anywhere():
+        lock_for(target()).refuse_nesting_here(task)
 
 
 def poll_delays() -> Iterator[float]:
@@ -247,22 +255,23 @@ def poll_delays() -> Iterator[float]:
 
 
 _locks: "weakref.WeakValueDictionary[str, PathLock]" = weakref.WeakValueDictionary()
-_locks_mutex = threading.Lock()
+_locks_mutex = threading.RLock()  # re-entrant: a finaliser may need a lock, too
 
 
 def lock_for(target: str) -> PathLock:
     """Return the process's one lock for a real path; it lives as long as somebody has it."""
     key = os.path.normcase(target)
-    with _locks_mutex:
-        lock = _locks.get(key)
-        if lock is None:
-            _locks[key] = lock = PathLock(target)
-        return lock
+    lock = _locks.get(key)
+    if lock is None:
+        made = PathLock(target)
+        with _locks_mutex:  # where as little is done as can be, for whatever interrupts us has it, too
+            lock = _locks.setdefault(key, made)
+    return lock
 
 
 def _fresh_mutex() -> None:
     global _locks_mutex  # noqa: PLW0603 (a fork may have copied it while another thread held it)
-    _locks_mutex = threading.Lock()
+    _locks_mutex = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,6 +1,7 @@
 """What a state file can be told, checked when it is made."""
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -53,5 +54,7 @@ def _check_timeout(timeout: object) -> None:
         return
     if not isinstance(timeout, (int, float)) or isinstance(timeout, bool):
         raise TypeError(f"timeout must be seconds (int or float) or None (wait for ever), not {timeout!r}")
-    if math.isnan(timeout) or timeout < 0:
+    if not timeout >= 0:  # so is NaN refused
         raise ValueError(f"timeout must be 0 seconds or more, or None (wait for ever), not {timeout}")
+    if timeout > sys.float_info.max and timeout != math.inf:
+        raise ValueError("timeout must be seconds that a float can hold, or None (wait for ever), not so large an int")

@@ -9,7 +9,7 @@ from typing import Any
 
 from perfkit._base.clock import stamp_ns
 from perfkit._base.histogram import LatencyRecorder
-from perfkit.statefile.codec import decode
+from perfkit.statefile.codec import decode, is_too_deep
 from perfkit.statefile.errors import StateFileCorrupt
 from perfkit.statefile.fingerprint import COARSE_SLACK_NS, is_settled, same_file
 from perfkit.statefile.frozen import freeze
@@ -117,6 +117,18 @@ class Reader:
         self.reads.record(time.perf_counter() - started)
         return fresh
 
+    def unparsed(self, path: str) -> Reading:
+        """Return a reading as fresh as that of `current`, of a file that needn't be JSON. Raises OSError alone."""
+        last = self._last
+        if last is not None and last.settled_as is not None and same_file(os.stat(path), last.settled_as):
+            self.hits += 1
+            return last
+        raw, seen, read_at = read_whole(path)
+        if last is None or last.raw != raw:
+            return Reading(raw, None)  # not for others, who would take it for a document
+        self._last = again = last.seen_again(seen, self._settled(seen, read_at))
+        return again
+
     def written(self, raw: bytes, tree: Any, *, durable_as: os.stat_result | None) -> None:
         """Take note of what we wrote. It is not settled: the next look reads it back, compares, and parses nothing."""
         self._last = last = Reading(raw, tree)
@@ -134,7 +146,7 @@ class Reader:
     def _parsed(self, path: str, last: Reading | None) -> Reading:
         for attempt in range(_PARSE_RETRIES + 1):
             raw, seen, read_at = read_whole(path)
-            settled_as = seen if self.trust_stat and is_settled(seen, read_at) else None
+            settled_as = self._settled(seen, read_at)
             if last is not None and last.raw == raw:
                 return last.seen_again(seen, settled_as)
             try:
@@ -143,10 +155,17 @@ class Reader:
                 if attempt == _PARSE_RETRIES or _newest(seen) + COARSE_SLACK_NS < read_at:
                     raise _corrupt(self.path, raw, error) from error
                 time.sleep(0.002 * 2**attempt)  # somebody may be writing in place
+            except RecursionError as error:
+                if not is_too_deep(raw):  # it is the caller who is
+                    raise
+                raise _corrupt(self.path, raw, error) from error
             else:
                 self.parses += 1
                 return Reading(raw, tree, settled_as)
         raise AssertionError("the last attempt returns or raises")
+
+    def _settled(self, seen: os.stat_result, read_at: int) -> os.stat_result | None:
+        return seen if self.trust_stat and is_settled(seen, read_at) else None
 
 
 def read_whole(path: str) -> tuple[bytes, os.stat_result, int]:
@@ -168,7 +187,11 @@ def read_whole(path: str) -> tuple[bytes, os.stat_result, int]:
         if same_file(before, after) and len(raw) == after.st_size:
             return raw, after, read_at
         time.sleep(min(0.0005 * 2**attempt, 0.02))
-    raise OSError(errno.EBUSY, "the file was changed by others each time it was read", path)
+    raise OSError(
+        errno.EBUSY,
+        "the file was changed by others each time it was read, or it doesn't tell its size, as in /proc",
+        path,
+    )
 
 
 def _read_all(fd: int, size: int) -> bytes:
@@ -191,12 +214,14 @@ def _newest(seen: os.stat_result) -> int:
     return max(seen.st_mtime_ns, seen.st_ctime_ns)
 
 
-def _corrupt(path: str, raw: bytes, error: ValueError) -> StateFileCorrupt:
+def _corrupt(path: str, raw: bytes, error: ValueError | RecursionError) -> StateFileCorrupt:
     pos = error.pos if isinstance(error, JSONDecodeError) else getattr(error, "start", 0)
     reason = error.msg if isinstance(error, JSONDecodeError) else str(error)
     text = raw.decode("utf-8", "replace")
     line, column = text.count("\n", 0, pos) + 1, pos - text.rfind("\n", 0, pos)
     what = "is empty" if not raw else f"is not JSON: {reason} at line {line}, column {column}"
+    if isinstance(error, RecursionError):
+        reason, what = "nested too deeply", "is nested too deeply to be read"
     return StateFileCorrupt(
         f"{path} {what}. The file was left as it is: repair it or put a good copy in its place, or let "
         f"StateFile(…, recover='backup') move it aside and start from the default",

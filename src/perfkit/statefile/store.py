@@ -22,6 +22,8 @@ __all__ = ["Store"]
 
 logger = logging.getLogger("perfkit.statefile")
 
+_MAX_NAME = 255  # bytes, on about every file system
+
 
 class Store:
     """A path, its options and its last reading.
@@ -30,6 +32,7 @@ class Store:
     """
 
     def __init__(self, path: str, options: Options) -> None:
+        _check_length(path)
         self.path = path
         self.options = options
         directory = os.path.dirname(path)
@@ -44,11 +47,15 @@ class Store:
         """Return the real path, which is where lock, temporary file and data are.
 
         Resolving costs 25 µs, asking whether the file itself is a link 2. Should a directory above become a link later,
-        the path leads to the same lock file all the same.
+        the path leads to the same lock file all the same; only that an edit inside an edit by the directory's other
+        name is then not seen to be one, and ends by its timeout.
         """
         if self._directory_is_real and not os.path.islink(self.path):
             return self.path
-        return os.path.realpath(self.path)
+        target = os.path.realpath(self.path)
+        if os.path.islink(target):  # it leads to itself; to replace or remove it would be to take it for the file
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self.path)
+        return target
 
     def view(self) -> Any:
         """Return the frozen document, or the frozen default of a file that is missing."""
@@ -121,8 +128,8 @@ class Store:
                 base.durable_as = atomic.sync(target)
             return
         started = time.perf_counter()
-        atomic.replace(target, encoded.raw, temp=_temp_for(target), durability=durability)
-        self.reader.written(encoded.raw, encoded.tree, durable_as=os.stat(target) if durability == "power" else None)
+        atomic.replace(target, encoded.raw, temp=_temp_for(target), durability=durability, check=hold.check)
+        self.reader.written(encoded.raw, encoded.tree, durable_as=_stat(target) if durability == "power" else None)
         self.writes.record(time.perf_counter() - started)
 
     def run(self, hold: Hold, batch: Iterable[Mutation]) -> None:
@@ -150,19 +157,20 @@ class Store:
         if base is not None and current.version() != base:
             self.conflicts += 1
             raise self._conflict(base, current.version())
+        version = Reading(encoded.raw, None).version()  # before it is written: nothing may fail afterwards
         self.commit(hold, current, encoded)
         self.saves += 1
-        return Reading(encoded.raw, None).version()
+        return version
 
     def remove(self, hold: Hold) -> bool:
         """Remove the file; False if there was none."""
+        hold.check()
         try:
-            os.unlink(hold.target)
+            atomic.remove(hold.target, self.options.durability)
         except FileNotFoundError:
             return False
-        self.reader.forget()
-        if self.options.durability == "power":
-            atomic.sync_directory(os.path.dirname(hold.target))
+        finally:
+            self.reader.forget()
         return True
 
     def _current(self, target: str | None = None) -> Reading:
@@ -186,19 +194,18 @@ class Store:
         return Reading(encoded.raw, encoded.tree, version=ABSENT)
 
     def _replaced(self, hold: Hold, base: str | None) -> Reading:
-        """Return what an overwrite replaces.
+        """Return what an overwrite replaces: bytes, be they JSON or not.
 
-        Without a version to keep to, what can't be parsed may be overwritten too.
+        Only where nothing is asked of them, and corrupt files are to be kept, are they looked into.
         """
         try:
-            return self.reader.current(hold.target)
+            if base is None and self.options.recover is not None:
+                return self.reader.current(hold.target)
+            return self.reader.unparsed(hold.target)
         except FileNotFoundError:
             return Reading(b"", None, version=ABSENT)
         except StateFileCorrupt as error:
-            if self.options.recover is not None:
-                self._set_aside(hold, error)
-            elif base is not None:
-                raise
+            self._set_aside(hold, error)
             return Reading(b"", None, version=ABSENT)
 
     def _conflict(self, base: str, current: str) -> StateFileConflict:
@@ -243,6 +250,25 @@ def _temp_for(target: str) -> str:
     """One fixed name, so that crashes leave one file at most, which the next writer replaces."""
     directory, name = os.path.split(target)
     return os.path.join(directory, f".{name}.perfkit-tmp")
+
+
+def _check_length(path: str) -> None:
+    """Refuse a name that no file system lets us make the others of."""
+    name = os.path.basename(path)
+    longest = _MAX_NAME - len(os.path.basename(_temp_for("")))
+    if len(os.fsencode(name)) > longest:
+        raise ValueError(
+            f"path must name a file in at most {longest} bytes, because a longer name is made of it while it is "
+            f"written ({_temp_for('<name>')}), not {name!r:.80}"
+        )
+
+
+def _stat(target: str) -> os.stat_result | None:
+    """Return what ``stat`` says of what was written; None if it fails, for that makes it no less written."""
+    try:
+        return os.stat(target)
+    except OSError:
+        return None
 
 
 def _is_in(target: str, raw: bytes) -> bool:

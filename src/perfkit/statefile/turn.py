@@ -12,7 +12,7 @@ from typing import TypeVar
 from perfkit._base.clock import Deadline
 from perfkit._base.offload import Offloader
 from perfkit.statefile.calls import missing_directory
-from perfkit.statefile.lock import Hold, PathLock, lock_for, poll_delays, under
+from perfkit.statefile.lock import Hold, PathLock, lock_for, poll_delays
 
 __all__ = ["Turn", "workers"]
 
@@ -47,7 +47,7 @@ class Turn:
         self._on_had = on_had
         self._loop = asyncio.get_running_loop()
         self._granted: asyncio.Future[None] = self._loop.create_future()
-        self._acquired = self._told = self._at_work = False
+        self._entered = self._acquired = self._told = self._at_work = False
         self._asked = time.perf_counter()
 
     async def hold(self, work: Callable[[Hold], T], deadline: Deadline) -> T:
@@ -76,8 +76,8 @@ class Turn:
         """Return ``work(hold)``, called in a worker under the lock that is held, and give the lock back."""
         assert self.lock is not None  # noqa: S101 (held: see above)
         hold = Hold(self.lock, self)
-        hold.check()  # here too: a forked child has no loop to wait on
-        return await self._in_worker(partial(self._and_leave, work, hold))
+        hold.check_process()  # here too: a forked child has no loop to wait on
+        return await self._in_worker(lambda _: self._and_leave(work, hold))
 
     def leave(self) -> None:
         """Give the lock back, or stop waiting for it. Harmless the second time."""
@@ -112,20 +112,24 @@ class Turn:
         await asyncio.wait([self._granted], timeout=seconds)
         return self._granted.done()
 
-    async def _in_worker(self, work: Callable[[], T]) -> T:
+    async def _in_worker(self, work: Callable[[PathLock], T]) -> T:
         self._at_work = True
         return await workers.run(self._work, work)
 
-    def _work(self, work: Callable[[], T]) -> T:
+    def _work(self, work: Callable[[PathLock], T]) -> T:
         try:
-            with under(self):
-                return work()
+            if self.lock is None:
+                self.lock = lock_for(self._target())
+            with self.lock.at_work(self.owner):
+                return work(self.lock)
         finally:
             self._at_work = False  # said here, for the loop may stand still
 
-    def _attempt(self, work: Callable[[Hold], T]) -> T:
+    def _attempt(self, work: Callable[[Hold], T], lock: PathLock) -> T:
         """In a worker: do ``work`` if the lock can be had now."""
-        lock = self._entered()
+        if not self._entered:
+            lock.enter(self)
+            self._entered = True
         if not lock.holds(self):
             raise _Queued
         if not self._acquired:
@@ -135,13 +139,6 @@ class Turn:
                 raise _Busy
             self._on_had(time.perf_counter() - self._asked)
         return work(Hold(lock, self))
-
-    def _entered(self) -> PathLock:
-        if self.lock is None:
-            lock = lock_for(self._target())
-            lock.enter(self)
-            self.lock = lock
-        return self.lock
 
     def _and_leave(self, work: Callable[[Hold], T], hold: Hold) -> T:
         try:

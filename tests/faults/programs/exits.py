@@ -8,6 +8,7 @@ import faulthandler
 import signal
 import sys
 import threading
+from functools import partial
 
 import perfkit
 
@@ -20,10 +21,11 @@ def never():
     threading.Event().wait()
 
 
-async def edit_for_ever(state):
+async def edit_for_ever(state, then=lambda: None):
     async with state.edit() as document:
         document["n"] = 1
         print("there")
+        asyncio.get_running_loop().call_soon(then)
         await asyncio.Event().wait()
 
 
@@ -48,12 +50,9 @@ def exit_inside_an_async_edit(path):
 
 
 def interrupt_inside_an_async_edit(path):
-    async def main():
-        asyncio.get_running_loop().call_later(0.05, signal.raise_signal, signal.SIGINT)
-        await edit_for_ever(make(perfkit.AsyncStateFile, path))
-
+    interrupt = partial(signal.raise_signal, signal.SIGINT)
     try:
-        asyncio.run(main())
+        asyncio.run(edit_for_ever(make(perfkit.AsyncStateFile, path), interrupt))
     except KeyboardInterrupt:
         return
 

@@ -208,6 +208,42 @@ def the_lock_of_a_killed_parent_is_free_from_what_it_started(path):
     assert state_of(path, timeout=1).update(bump) == 1
 
 
+def the_lock_of_a_killed_parent_is_free_from_a_child_that_does_not_know_of_it(path):
+    """One that was forked when the lock file was open already, and not yet noted to be."""
+    ready, never, up, pids = Gate(), Gate(), Gate(), Gate()
+    open_file = os.open
+
+    def orphan():
+        up.open()
+        never.wait()
+
+    def open_and_fork(name, *arguments):
+        fd = open_file(name, *arguments)
+        if name == path + ".lock" and os.open is open_and_fork:
+            os.open = open_file
+            os.write(pids._writing, forked(orphan).to_bytes(4, "little"))
+        return fd
+
+    def parent():
+        os.open = open_and_fork
+        with state_of(path).edit():
+            ready.open()
+            never.wait()
+
+    pid = forked(parent)
+    ready.wait()
+    up.wait()
+    grandchild = int.from_bytes(os.read(pids._reading, 4), "little")
+    try:
+        assert is_locked(path)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.kill(grandchild, 0)  # it lives
+        assert not is_locked(path), "a child holds a lock that it doesn't know of"
+    finally:
+        os.kill(grandchild, signal.SIGKILL)
+
+
 def waiting_threads_stay_with_the_parent(path):
     state = state_of(path)
 
