@@ -16,7 +16,10 @@ nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(sys.stdlib_module_names)})(\..*)?"),  # documented elsewhere; the build asks no other site
     ("py:.*", r"perfkit\._base\..*"),  # private
     ("py:class", r"(perfkit\..*\.)?[A-Z](\.k?w?args)?"),  # a type variable
-    ("py:class", "Ttl|Seconds|Cause|Cached|Decorator|Errors|On|State|Auth|Mail|Recipients"),  # these exist for type checkers alone
+    (
+        "py:class",
+        "Ttl|Seconds|Cause|Cached|Decorator|Errors|On|State|Auth|Mail|Recipients",
+    ),  # these exist for type checkers alone
 ]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

@@ -12,8 +12,16 @@ import pytest
 import perfkit
 from perfkit import errors
 
-DRAWN = re.compile(r"^ {4}(?P<branch>[ │├└─]*)(?P<name>[A-Z]\w+) *(?:\((?P<builtins>[\w., ]+)\) {2,}(?P<what>\S.*))?$")
-SAMPLES = {str: "sample", int: 7, float: 1.5}
+DRAWN = re.compile(
+    r"^ {4}(?P<branch>[ │├└─]*)(?P<name>[A-Z]\w+) *(?:\((?P<builtins>[\w., ]+)\))?(?: *(?P<what>\S.*))?$"
+)
+SAMPLES = {
+    str: "sample",
+    int: 7,
+    float: 1.5,
+    tuple[str, ...]: ("ada@example.com",),
+    dict[str, tuple[int, str]]: {"ada@example.com": (550, "nobody")},
+}
 
 
 def drawing() -> dict[str, tuple[str | None, list[str]]]:
@@ -31,8 +39,8 @@ def drawing() -> dict[str, tuple[str | None, list[str]]]:
 
 def classes(root: type[BaseException] = errors.PerfkitError) -> list[type[BaseException]]:
     """Return every class of the tree that perfkit itself defines, all parts loaded."""
-    for path in Path(perfkit.__file__).parent.glob("*/errors.py"):
-        importlib.import_module(f"perfkit.{path.parent.name}.errors")
+    for path in Path(perfkit.__file__).parent.glob("*/*errors.py"):
+        importlib.import_module(f"perfkit.{path.parent.name}.{path.stem}")
     below = [cls for cls in root.__subclasses__() if cls.__module__.startswith("perfkit.")]
     return [root, *(found for cls in below for found in classes(cls))]
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from perfkit.caching import TTLCache as TTLCache
     from perfkit.caching import cached as cached
     from perfkit.pooling import AsyncPool as AsyncPool
+    from perfkit.pooling import AsyncSMTPPool as AsyncSMTPPool
+    from perfkit.pooling import Delivery as Delivery
     from perfkit.pooling import Pool as Pool
+    from perfkit.pooling import SMTPPool as SMTPPool
     from perfkit.registry import stats as stats
     from perfkit.resilience import CircuitBreaker as CircuitBreaker
     from perfkit.resilience import Heartbeat as Heartbeat
@@ -27,12 +30,15 @@ if TYPE_CHECKING:
 # name -> the module that has it; a name that is a module itself maps to None
 _PUBLIC = {
     "AsyncPool": "perfkit.pooling",
+    "AsyncSMTPPool": "perfkit.pooling",
     "AsyncStateFile": "perfkit.statefile",
     "CircuitBreaker": "perfkit.resilience",
+    "Delivery": "perfkit.pooling",
     "FrequencyBoostLRU": "perfkit.caching",
     "Heartbeat": "perfkit.resilience",
     "Pool": "perfkit.pooling",
     "RetryBudget": "perfkit.resilience",
+    "SMTPPool": "perfkit.pooling",
     "StateFile": "perfkit.statefile",
     "TTLCache": "perfkit.caching",
     "cached": "perfkit.caching",
@@ -45,12 +51,15 @@ _PUBLIC = {
 
 __all__ = [
     "AsyncPool",
+    "AsyncSMTPPool",
     "AsyncStateFile",
     "CircuitBreaker",
+    "Delivery",
     "FrequencyBoostLRU",
     "Heartbeat",
     "Pool",
     "RetryBudget",
+    "SMTPPool",
     "StateFile",
     "TTLCache",
     "__version__",

@@ -7,6 +7,16 @@
     ├── CacheDumpError
     │   ├── CacheDumpCorrupt      (ValueError)              the file is no dump of a cache, or not a whole one
     │   └── CacheDumpRefused      (TypeError)               an entry holds something that a dump has no form for
+    ├── MailError                 (smtplib.SMTPException)   of mail pools
+    │   ├── DeliveryUnknown                                 a mail was handed over, and nobody knows what became of it
+    │   ├── MailConnectionLost    (smtplib.SMTPServerDisconnected, ConnectionError)  in the middle; nothing was sent
+    │   ├── MailProtocolError                               what the server says is not SMTP
+    │   ├── MailRefused           (smtplib.SMTPResponseException)  the server said no: to the connection, or below
+    │   │   ├── DeliveryRefused                             to a mail: its sender, its content or every recipient
+    │   │   └── MailAuthRefused   (smtplib.SMTPAuthenticationError)  to the password
+    │   ├── MailTimeout           (smtplib.SMTPServerDisconnected, TimeoutError)  no answer in time; nothing was sent
+    │   ├── MailUnsupported       (smtplib.SMTPNotSupportedError)  the server doesn't offer what is needed
+    │   └── MailUntrusted         (ssl.SSLCertVerificationError)  the server's certificate is not trusted
     ├── PoolError
     │   ├── NotLent               (ValueError)              what was given back is not lent by this pool
     │   ├── PoolClosed            (RuntimeError)            the pool was closed
@@ -17,7 +27,7 @@
         ├── StateFileConflict     (RuntimeError)            somebody wrote since the version that save() was based on
         ├── StateFileCorrupt      (json.JSONDecodeError)    the file is not JSON; it was not touched
         ├── StateFileEncodeError  (TypeError, ValueError)   the document holds something that JSON has no form for
-        ├── StateFileLockError    (RuntimeError)            a change would wait for itself, or has lost its lock
+        ├── StateFileLockError    (RuntimeError)            a change would wait for itself, or is carried over a fork
         └── StateFileTimeout      (TimeoutError)            the lock was not had in time
 
 An error of a part lives in the part and is loaded from here on first use. Facts are attributes; every error pickles
@@ -37,6 +47,16 @@ if TYPE_CHECKING:
     from perfkit.pooling.errors import PoolFull as PoolFull
     from perfkit.pooling.errors import PoolLoopError as PoolLoopError
     from perfkit.pooling.errors import PoolTimeout as PoolTimeout
+    from perfkit.pooling.smtp_errors import DeliveryRefused as DeliveryRefused
+    from perfkit.pooling.smtp_errors import DeliveryUnknown as DeliveryUnknown
+    from perfkit.pooling.smtp_errors import MailAuthRefused as MailAuthRefused
+    from perfkit.pooling.smtp_errors import MailConnectionLost as MailConnectionLost
+    from perfkit.pooling.smtp_errors import MailError as MailError
+    from perfkit.pooling.smtp_errors import MailProtocolError as MailProtocolError
+    from perfkit.pooling.smtp_errors import MailRefused as MailRefused
+    from perfkit.pooling.smtp_errors import MailTimeout as MailTimeout
+    from perfkit.pooling.smtp_errors import MailUnsupported as MailUnsupported
+    from perfkit.pooling.smtp_errors import MailUntrusted as MailUntrusted
     from perfkit.resilience.errors import BreakerOpen as BreakerOpen
     from perfkit.statefile.errors import StateFileConflict as StateFileConflict
     from perfkit.statefile.errors import StateFileCorrupt as StateFileCorrupt
@@ -50,6 +70,16 @@ _PARTS = {
     "CacheDumpCorrupt": "perfkit.caching.errors",
     "CacheDumpError": "perfkit.caching.errors",
     "CacheDumpRefused": "perfkit.caching.errors",
+    "DeliveryRefused": "perfkit.pooling.smtp_errors",
+    "DeliveryUnknown": "perfkit.pooling.smtp_errors",
+    "MailAuthRefused": "perfkit.pooling.smtp_errors",
+    "MailConnectionLost": "perfkit.pooling.smtp_errors",
+    "MailError": "perfkit.pooling.smtp_errors",
+    "MailProtocolError": "perfkit.pooling.smtp_errors",
+    "MailRefused": "perfkit.pooling.smtp_errors",
+    "MailTimeout": "perfkit.pooling.smtp_errors",
+    "MailUnsupported": "perfkit.pooling.smtp_errors",
+    "MailUntrusted": "perfkit.pooling.smtp_errors",
     "NotLent": "perfkit.pooling.errors",
     "PoolClosed": "perfkit.pooling.errors",
     "PoolError": "perfkit.pooling.errors",

@@ -171,7 +171,7 @@ def test_nor_for_one_that_is_before_it_in_line(path, state, a_state):
 
     async def main():
         before = asyncio.create_task(a_state.update(count))
-        while not in_line(2):  # noqa: ASYNC110 (a worker stands in it)
+        while not in_line(2):
             await asyncio.sleep(0.001)
         threads.append(threading.Thread(target=release))
         threads[-1].start()
