@@ -159,7 +159,7 @@ class PoolBase(Generic[C]):
             self._see_to_it()
 
     def stats(self) -> PoolStats:
-        """Return the pool's figures, a `PoolStats`. Cost: some 100 µs."""
+        """Return the pool's figures, a `perfkit.pooling.PoolStats`. Cost: some 100 µs."""
         return self._decide(self._stats)
 
     def __repr__(self) -> str:

@@ -33,4 +33,4 @@ class NotLent(PoolError, ValueError):
 
 
 class PoolLoopError(PoolError, RuntimeError):
-    """An `AsyncPool` was used in an event loop other than the one it was first used in."""
+    """A `perfkit.AsyncPool` was used in an event loop other than the one it was first used in."""
