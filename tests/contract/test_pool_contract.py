@@ -1,9 +1,11 @@
 """What `Pool` and `AsyncPool` both keep: one suite, run over threads and over tasks."""
 
 import asyncio
+import copy
 import gc
 import logging
 import math
+import pickle
 import threading
 import time
 import warnings
@@ -306,6 +308,7 @@ def test_no_more_may_wait_than_max_waiting(driver):
     driver.until(lambda: pool.stats().waiting == 1)
     with pytest.raises(errors.PoolFull, match="max_waiting is 1"):
         driver.acquire(pool)
+    assert pool.stats().turned_away == 1
     driver.run(pool.release, conn)
     assert waiting() is conn
 
@@ -501,6 +504,70 @@ def test_a_validation_that_raises_says_dead_and_one_that_returns_nothing_says_al
         numbers.append(driver.use(pool, lambda conn: conn.number))
         clock.advance(1)
     assert numbers == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(("answer", "is_alive"), [(0, False), ("", False), (False, False), (1, True), ("pong", True)])
+def test_what_validate_may_answer(driver, answer, is_alive):
+    clock = FakeClock()
+
+    def validate(conn):
+        return answer
+
+    pool = driver.pool(validate=driver._coroutine(validate) if driver.name == "tasks" else validate, timer=clock)
+    driver.use(pool)
+    clock.advance(1)
+    assert driver.use(pool, lambda conn: conn.number) == (0 if is_alive else 1)
+
+
+def test_a_validation_that_never_says_yes_makes_no_storm(driver, server):
+    def validate(conn):
+        return False
+
+    pool = driver.pool(
+        validate=driver._coroutine(validate) if driver.name == "tasks" else validate, validate_after=0, timeout=5
+    )
+    for number in range(3):
+        assert driver.use(pool, lambda conn: conn.number) == number
+    assert len(server.attempts) == 3
+
+
+def test_connect_returns_what_it_has_returned_before(driver):
+    conn = Conn(0)
+    pool = driver.pool(connect=lambda: conn, max_size=2)
+    assert driver.acquire(pool) is conn
+    with pytest.raises(errors.PoolTimeout) as caught:
+        driver.acquire(pool, 0.05)
+    assert "has to make a new one" in str(caught.value.__cause__)
+    driver.run(pool.release, conn)
+    assert driver.use(pool, lambda conn: conn) is conn
+
+
+def test_it_is_not_copied(driver):
+    pool = driver.pool()
+    for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="make one in each process"):
+            duplicate(pool)
+
+
+def test_a_standby_that_stays_lent_is_replaced_once(driver, server):
+    up = [False]
+
+    def first():
+        if not up[0]:
+            raise ConnectionRefusedError("first is down")
+        return server.connect()
+
+    pool = driver.pool(connect=[first, server.connect], max_size=1)
+    standby = driver.acquire(pool)
+    up[0] = True
+    driver.run(pool._keep_up)
+    driver.until(lambda: len(server.made) == 2 and not pool.stats().connecting)
+    for _ in range(5):
+        driver.run(pool._keep_up)
+    driver.until(lambda: not pool.stats().connecting)
+    assert len(server.made) == 2
+    driver.run(pool.release, standby)
+    assert driver.use(pool, lambda conn: conn.number) == 2
 
 
 def test_many_dead_ones_cost_one_validation(driver, server):

@@ -231,7 +231,7 @@ class AsyncPool(PoolBase[C]):
             return True
         try:
             answer = self._options.validate(conn)
-            return (await answer if isawaitable(answer) else answer) is not False
+            return self._says_alive(await answer if isawaitable(answer) else answer)
         except Exception as error:  # noqa: BLE001 (whatever a dead connection raises)
             reports.log_dead(self.name, error)
             return False

@@ -39,6 +39,10 @@ __all__ = ["C", "PoolBase"]
 
 C = TypeVar("C")
 
+# Seconds for which one that was just made is trusted at least: whoever waited for it gets it. Or a validate() that
+# never says yes would have one after the other made and closed, as fast as that goes.
+_FRESH = 1.0
+
 # What a fork has copied from the parent. Never freed: a finaliser would close the parent's connection under it.
 _parked: list[Entry] = []
 
@@ -162,6 +166,9 @@ class PoolBase(Generic[C]):
         """Return the pool's figures, a `perfkit.pooling.PoolStats`. Cost: some 100 µs."""
         return self._decide(self._stats)
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError(f"{self!r} can't be copied or pickled: hand it to threads as it is; make one in each process")
+
     def __repr__(self) -> str:
         core = self._core
         state = " closed" if core.is_closed else ""
@@ -277,13 +284,21 @@ class PoolBase(Generic[C]):
     def _has_ended(self) -> None:
         self._closing -= 1
 
+    def _says_alive(self, answer: object) -> bool:
+        """Tell what an answer of ``validate`` means."""
+        is_alive = answer is None or bool(answer)
+        if not is_alive:
+            reports.log_dead(self.name, f"validate() returned {answer!r}")
+        return is_alive
+
     # -- for the drivers
 
     def _entry(self, conn: Any, place: int) -> Entry:
         options = self._options
         lifetime = options.max_lifetime * (1 - options.lifetime_jitter * random.random())  # noqa: S311 (spreads)
         entry = Entry(conn, self._timer(), lifetime, lost=self._core.lost, source=place)
-        self._trust(entry)
+        if options.validate is not None:
+            entry.trusted_until = min(entry.expires_at, entry.created + max(options.validate_after, _FRESH))
         return entry
 
     def _entries(self) -> list[Entry]:
@@ -350,7 +365,7 @@ class PoolBase(Generic[C]):
 
     def _look_for_preferred(self) -> None:
         """Try the first of several factories again, while connections of others serve."""
-        if not any(entry.source for entry in self._entries()):
+        if not any(entry.source and entry.retired is None for entry in self._entries()):
             return
         if not self._core.connecting:  # its breaker says when
             self._do(self._return_to_first, self._decide(self._core.attempt))

@@ -91,7 +91,7 @@ class Core:
         self.error: Exception | None = None  # of the last attempt, if that failed
         self.is_final = False  # and trying again at once would be of no use
         self.retry_at = -math.inf
-        self.created = self.errors = self.past_uses = 0
+        self.created = self.errors = self.past_uses = self.turned_away = 0
         self.closed = dict.fromkeys(REASONS, 0)
         self._peak = 0
         self._backoff = backoff
@@ -134,6 +134,7 @@ class Core:
             self._plan(now)
         if len(self.waiting) > self.max_waiting + self.connecting and ticket in self.waiting and not again:
             del self.waiting[ticket]
+            self.turned_away += 1
             raise PoolFull(
                 f"{self.name}: {len(self.waiting)} callers wait for a connection already, and max_waiting is"
                 f" {self.max_waiting}",
@@ -215,6 +216,11 @@ class Core:
 
     def connected(self, attempt: Attempt, entry: Entry, now: float) -> None:
         """Take a new connection."""
+        if any(other.holds(entry.conn) for other in self.entries):
+            entry.is_over = True
+            again = TypeError("connect() returned a connection that the pool has already: it has to make a new one")
+            self.failed(attempt, again, now, is_final=True)
+            return
         self._end(attempt)
         self.error, self.is_final, self.retry_at, self._failures = None, False, -math.inf, 0
         self.note_peak()

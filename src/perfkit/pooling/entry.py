@@ -67,6 +67,10 @@ class Entry:
         self.expires_at = -math.inf
         self.trusted_until = -math.inf
 
+    def holds(self, conn: Any) -> bool:
+        """Tell whether it is this connection's."""
+        return self.conn is conn or (bool(self.watch) and self.watch() is conn)
+
     def __del__(self) -> None:
         if not self.is_over:
             self.lost.append(self)

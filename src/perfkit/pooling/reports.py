@@ -26,7 +26,8 @@ _FRAMES = 3
 def name_of(name: object, connect: object) -> str:
     """Return what a pool is called: its name, or one made of its factory's."""
     if name is None:
-        return f"{getattr(connect, '__qualname__', 'pool')} #{next(_numbers)}"
+        made_of = getattr(connect, "__name__", "pool")
+        return f"{'pool' if made_of == '<lambda>' else made_of} #{next(_numbers)}"
     if not isinstance(name, str):
         raise TypeError(f"name must be a str, or None for one made up, not {name!r}")
     return name
@@ -95,9 +96,10 @@ def log_failure(name: str, error: BaseException) -> None:
     _logger().warning("%s could not connect: %s: %s", name, type(error).__name__, error)
 
 
-def log_dead(name: str, error: Exception) -> None:
+def log_dead(name: str, why: object) -> None:
     """Log a connection that was found dead."""
-    _logger().info("%s: a connection is dead (%s: %s); it is replaced", name, type(error).__name__, error)
+    said = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else why
+    _logger().info("%s: a connection is dead (%s); it is replaced", name, said)
 
 
 def log_reset(name: str) -> None:

@@ -23,10 +23,10 @@ class PoolStats:
     ``size`` connections exist: ``idle`` ones, and ``in_use`` ones, which are lent, or being reset or checked;
     ``connecting`` more are being made, ``waiting`` callers wait. ``peak`` is the most that were in use at once.
     ``created`` counts connections made, ``closed`` those that left, by reason: "lifetime", "idle", "uses", "dead"
-    (found so by ``validate``), "drained", "surplus" (``resize``), "discarded", "failed over", "lost" (whoever had it
-    is gone), "closed" (the pool was). ``acquired`` counts lendings, ``timeouts`` callers who got none in time,
-    ``errors`` failed attempts to connect. ``wait`` is how long callers waited for a connection, ``lifetime`` how long
-    closed ones had lived; both in seconds.
+    (found so by ``validate``), "drained", "surplus" (``resize``), "discarded", "failed over", "lost" (whoever had it is
+    gone), "closed" (the pool was). ``acquired`` counts lendings, ``timeouts`` callers who got none in time,
+    ``turned_away`` those whom `PoolFull` met, ``errors`` failed attempts to connect. ``wait`` is how long callers
+    waited for a connection, ``lifetime`` how long closed ones had lived; both in seconds.
     """
 
     name: str
@@ -42,6 +42,7 @@ class PoolStats:
     closed: Mapping[str, int]
     acquired: int
     timeouts: int
+    turned_away: int
     errors: int
     wait: LatencySummary
     lifetime: LatencySummary
@@ -66,6 +67,7 @@ def stats_of(core: Core, *, timeouts: int, waits: Histogram, lifetimes: Histogra
         closed=dict(core.closed),
         acquired=acquired,
         timeouts=timeouts,
+        turned_away=core.turned_away,
         errors=core.errors,
         wait=waits.summary(),
         lifetime=lifetimes.summary(),

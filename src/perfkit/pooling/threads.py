@@ -66,9 +66,11 @@ class Pool(PoolBase[C]):
             is made: those that were made together don't end together.
         max_idle: for how many seconds one beyond ``min_size`` may be idle. None: for ever.
         max_uses: how often one is lent, from 1. None: any number of times.
-        validate: called with a connection that is to be lent; if it returns False or raises an Exception, the
-            connection is dead, and replaced without the caller's notice. In the caller's thread.
-        validate_after: for how many seconds after its last use one is lent without being validated, from 0.
+        validate: called with a connection that is to be lent. It is dead, and replaced without the caller's notice, if
+            this raises an Exception or returns something false other than None. In the caller's thread, and beside
+            ``timeout``.
+        validate_after: for how many seconds after its last use one is lent without being validated, from 0. One that
+            was just made is not validated.
         reset: called with a connection that comes back, before another may have it, in the borrower's thread; if it
             raises, the connection is closed.
         close: closes a connection, in a background thread; else its ``close()`` is called, if it has one.
@@ -231,7 +233,7 @@ class Pool(PoolBase[C]):
         if self._options.validate is None:
             return True
         try:
-            return self._options.validate(conn) is not False
+            return self._says_alive(self._options.validate(conn))
         except Exception as error:  # noqa: BLE001 (whatever a dead connection raises)
             reports.log_dead(self.name, error)
             return False
