@@ -192,7 +192,7 @@ class SMTPPool:
         connections, up to ``max_size``, are opened while mails wait.
 
         Args:
-            messages: messages as for `send`. They are taken from an iterator as they are sent, at most four for each
+            messages: messages as for `send`. They are taken from an iterator as they are sent, at most eight for each
                 connection ahead; it runs in the calling thread.
             progress: called with each `Delivery`, as soon as may be, in the calling thread.
 
@@ -200,14 +200,10 @@ class SMTPPool:
         are not sent then. Whoever must know which were, passes ``progress``. If there is no connection to be had at
         all, every mail that is left fails with that error, without another try.
         """
-        with Crew(self._carry, self._tally, self._max_size) as crew:
+        with Crew(self._carry, self._tally, self._max_size, progress) as crew:
             for message in messages:
-                for delivery in crew.give(message):
-                    if progress is not None:
-                        progress(delivery)
-            for delivery in crew.rest():
-                if progress is not None:
-                    progress(delivery)
+                crew.give(message)
+            crew.finish()
         return crew.batch.deliveries()
 
     @contextmanager

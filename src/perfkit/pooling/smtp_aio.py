@@ -127,15 +127,11 @@ class AsyncSMTPPool:
 
         Cancelled, nothing more is sent, and what is under way is broken off; see the class.
         """
-        async with Crew(self._carry, self._tally, self._max_size) as crew:
+        async with Crew(self._carry, self._tally, self._max_size, progress) as crew:
             async with aclosing(_each(messages)) as each:
                 async for message in each:
                     await crew.give(message)
-                    crew.tell(progress)
-            while not crew.batch.is_over:
-                await crew.rest()
-                crew.tell(progress)
-            crew.tell(progress)
+            await crew.finish()
         return crew.batch.deliveries()
 
     async def warm(self) -> None:

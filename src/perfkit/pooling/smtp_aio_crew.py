@@ -22,10 +22,17 @@ __all__ = ["Crew"]
 class Crew:
     """Tasks that carry the mails of one `send_many`."""
 
-    def __init__(self, carry: Callable[[Trip], Awaitable[None]], tally: Tally, max_carriers: int) -> None:
+    def __init__(
+        self,
+        carry: Callable[[Trip], Awaitable[None]],
+        tally: Tally,
+        max_carriers: int,
+        progress: Callable[[Delivery], object] | None,
+    ) -> None:
         self.batch = Batch(max_carriers)
         self._carry = carry
         self._tally = tally
+        self._progress = progress
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._notes: list[str] = []
@@ -62,21 +69,24 @@ class Crew:
             if self.batch.add(letter):
                 self._tasks.append(asyncio.create_task(self._work(), name="perfkit-smtp"))
             self._changed.set()
-        while not self.batch.has_room:
-            await self._change()
+        await self._tell_until(lambda: self.batch.has_room)
 
-    async def rest(self) -> None:
-        """No more mails come; wait until something is known of another."""
+    async def finish(self) -> None:
+        """No more mails come; wait for what becomes of the rest."""
         self.batch.complete()
         self._changed.set()
-        while not self.batch.has_news and not self.batch.is_over:
+        await self._tell_until(lambda: self.batch.is_over)
+
+    async def _tell_until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so, and tell the caller of what has become known meanwhile."""
+        while not self._told_and(is_so):
             await self._change()
 
-    def tell(self, progress: Callable[[Delivery], object] | None) -> None:
-        """Tell what has become known."""
+    def _told_and(self, is_so: Callable[[], bool]) -> bool:
         for delivery in self.batch.news():
-            if progress is not None:
-                progress(delivery)
+            if self._progress is not None:
+                self._progress(delivery)
+        return is_so()
 
     async def _change(self) -> None:
         """Wait until something has changed. Who waits looks first, and nobody comes in between: this is one loop."""

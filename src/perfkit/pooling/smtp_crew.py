@@ -10,7 +10,7 @@ from perfkit.pooling.smtp_message import prepare
 from perfkit.pooling.smtp_trip import Batch, Trip, not_sent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from perfkit.pooling.delivery import Delivery
     from perfkit.pooling.smtp_errand import Errand
@@ -23,10 +23,17 @@ __all__ = ["Crew"]
 class Crew:
     """Threads that carry the mails of one `send_many`."""
 
-    def __init__(self, carry: Callable[[Trip], None], tally: Tally, max_carriers: int) -> None:
+    def __init__(
+        self,
+        carry: Callable[[Trip], None],
+        tally: Tally,
+        max_carriers: int,
+        progress: Callable[[Delivery], object] | None,
+    ) -> None:
         self.batch = Batch(max_carriers)
         self._carry = carry
         self._tally = tally
+        self._progress = progress
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
 
@@ -41,8 +48,8 @@ class Crew:
             for thread in self._threads:
                 thread.join()
 
-    def give(self, message: Mail) -> Iterator[Delivery]:
-        """Have a mail sent; yield what is known of others, until there is room for the next."""
+    def give(self, message: Mail) -> None:
+        """Have a mail sent; wait until there is room for the next."""
         try:
             letter = prepare(message)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is this mail's alone)
@@ -54,22 +61,25 @@ class Crew:
                 self._changed.notify_all()
             if is_wanted:
                 self._start()
-        yield from self._news_until(lambda: self.batch.has_room)
+        self._tell_until(lambda: self.batch.has_room)
 
-    def rest(self) -> Iterator[Delivery]:
-        """Yield what is not known yet, as it becomes known."""
+    def finish(self) -> None:
+        """No more mails come; wait for what becomes of the rest."""
         with self._changed:
             self.batch.complete()
             self._changed.notify_all()
-        yield from self._news_until(lambda: self.batch.is_over)
+        self._tell_until(lambda: self.batch.is_over)
 
-    def _news_until(self, condition: Callable[[], bool]) -> Iterator[Delivery]:
+    def _tell_until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so, and tell the caller of what has become known meanwhile."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self.batch.has_news or condition())
+                self._changed.wait_for(lambda: is_so() or (self._progress is not None and self.batch.has_news))
                 news = self.batch.news()
-                is_enough = condition()
-            yield from news
+                is_enough = is_so()
+            if self._progress is not None:
+                for delivery in news:
+                    self._progress(delivery)
             if is_enough:
                 return
 

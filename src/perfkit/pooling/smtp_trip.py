@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "Trip", "not_sent"]
 
-_LOOK_AHEAD = 4  # mails taken from the caller and not concluded, for each connection there may be
+_LOOK_AHEAD = 8  # mails taken from the caller and not concluded, for each connection there may be
 _WORTH_A_CONNECTION = 3  # mails that wait: opening one takes as long as some mails
 
 
@@ -121,7 +121,11 @@ class Batch:
 
     @property
     def has_room(self) -> bool:
-        """Whether another mail may be taken from the caller."""
+        """Whether another mail may be taken from the caller.
+
+        One for each that is done: it is put into bytes while the server is busy with the next. Several at once, when
+        there is room for several, would have the server wait.
+        """
         return self._open < _LOOK_AHEAD * self._max_carriers
 
     @property
