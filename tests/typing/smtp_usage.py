@@ -6,8 +6,9 @@ from email.message import EmailMessage
 from smtplib import SMTP
 from typing import assert_type
 
-from perfkit.pooling import AsyncSMTPPool, Delivery, SMTPPool, SMTPStats
-from perfkit.pooling.smtp_errors import DeliveryRefused, DeliveryUnknown
+from perfkit import AsyncSMTPPool, Delivery, SMTPPool
+from perfkit.errors import DeliveryRefused, DeliveryUnknown
+from perfkit.pooling import SMTPStats
 
 
 def log_in(offered: tuple[str, ...]) -> tuple[str, str]:

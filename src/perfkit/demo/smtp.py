@@ -14,9 +14,9 @@ from email.message import EmailMessage
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import perfkit
 from perfkit.demo.results import Check, Comparison, Count, Latency, Options, PartResult, Progress, Section
 from perfkit.demo.smtp_server import PASSWORD, USERNAME, Authority, Mailbox, MailServer
-from perfkit.pooling import SMTPPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,9 +67,9 @@ class Site:
         smtp.login(USERNAME, PASSWORD)
         return smtp
 
-    def pool(self, port: int) -> SMTPPool:
+    def pool(self, port: int) -> perfkit.SMTPPool:
         """Make a pool, as it comes but for the demo's own authority."""
-        return SMTPPool("localhost", port, username=USERNAME, password=PASSWORD, context=self._context)
+        return perfkit.SMTPPool("localhost", port, username=USERNAME, password=PASSWORD, context=self._context)
 
     def send_each(self, port: int, mails: Mails) -> None:
         """Connect for each mail."""

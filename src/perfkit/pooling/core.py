@@ -301,8 +301,9 @@ class Core:
 
     def attempt(self) -> Attempt:
         """Return an attempt to connect that has begun; `connected` or `failed` ends it."""
+        attempt = Attempt(self.generation, self.lost)
         self.connecting += 1
-        return Attempt(self.generation, self.lost)
+        return attempt
 
     def warm(self, now: float) -> bool:
         """Begin to connect what ``min_size`` asks for; True if it is there."""

@@ -55,11 +55,11 @@ class Entry:
         self.noted_uses = -1  # and when the peak was noted, if it was idle then
         self.source = source  # which of several factories made it
         self.retired: str | None = None  # why it is not to be lent again, once it comes back
-        self.is_over = False  # it has left the pool
         self.taken_at: float | None = None  # when it was lent, where that is watched
         self.taken_by: tuple[str, ...] = ()  # and where to
         self.watch: Any = None  # tells that the connection is gone, where that can be told; see Lent
         self.lost = lost
+        self.is_over = False  # it has left the pool
 
     def retire(self, reason: str) -> None:
         """Have it closed when it comes back. Who looks takes no lock, so the order counts; see `PoolBase._give`."""
@@ -72,7 +72,7 @@ class Entry:
         return self.conn is conn or (bool(self.watch) and self.watch() is conn)
 
     def __del__(self) -> None:
-        if not self.is_over:
+        if not getattr(self, "is_over", True):  # an interrupt may have struck while it was made
             self.lost.append(self)
 
 
@@ -83,9 +83,9 @@ class Attempt:
 
     def __init__(self, generation: int, lost: deque[Entry | Attempt]) -> None:
         self.generation = generation
-        self.is_over = False
         self.lost = lost
+        self.is_over = False
 
     def __del__(self) -> None:
-        if not self.is_over:
+        if not getattr(self, "is_over", True):  # an interrupt may have struck while it was made
             self.lost.append(self)

@@ -224,8 +224,12 @@ class Pool(PoolBase[C]):
         if now >= entry.expires_at:
             self._decide(self._core.close, entry, entry.retired or "lifetime", now)
             return False
-        if self._is_alive(entry.conn):
-            return True
+        try:
+            if self._is_alive(entry.conn):
+                return True
+        except BaseException:  # interrupted in the middle of a question, to which the answer may come yet
+            self._drop(entry)
+            raise
         self._decide(self._core.suspect, entry, self._timer())
         return False
 
