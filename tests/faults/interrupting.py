@@ -1,7 +1,8 @@
 """KeyboardInterrupt at any one place of perfkit: where, that is, the interpreter may deliver one.
 
 At a function's start, after a call of a C function, and where a loop turns back. Those places are found by tracing, one
-after another: ``interrupted(operation, at)`` strikes at the ``at``-th.
+after another: ``interrupted(operation, at)`` strikes at the ``at``-th. Whatever else may come at any such place, a
+signal's handler or a finaliser, is ``interrupted(operation, at, strike)``.
 """
 
 import contextlib
@@ -21,12 +22,16 @@ HISTOGRAM = os.path.join(OURS[0], "_base", "histogram.py")
 MONITORING = sys.version_info >= (3, 12)
 
 
-class Interruptor:
-    """Raises KeyboardInterrupt at the ``at``-th place in perfkit (and the contextlib it runs in) that its thread comes
-    by."""
+def interrupt():
+    raise KeyboardInterrupt
 
-    def __init__(self, at):
+
+class Interruptor:
+    """Calls ``strike()`` at the ``at``-th place in perfkit (and the contextlib it runs in) that its thread comes by."""
+
+    def __init__(self, at, strike=interrupt):
         self._left = at
+        self._do = strike
         self._calls = 0
         self._before = {}  # by frame: its last instruction, and how many calls there had been by then
         self.struck = None
@@ -53,7 +58,7 @@ class Interruptor:
         self._left -= 1
         if self._left < 0 and self.struck is None:
             self.struck = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno} {frame.f_code.co_name}"
-            raise KeyboardInterrupt
+            self._do()
 
 
 def counts(frame):
@@ -114,9 +119,9 @@ def monitored_by(interruptor):
         sys.monitoring.free_tool_id(tool)
 
 
-def interrupted(operation, at):
+def interrupted(operation, at, strike=interrupt):
     """Run it in this thread; return where it was interrupted, or None if it was over before that."""
-    interruptor = Interruptor(at)
+    interruptor = Interruptor(at, strike)
     with contextlib.suppress(KeyboardInterrupt), (monitored_by if MONITORING else watched_by)(interruptor):
         operation()
     return interruptor.struck

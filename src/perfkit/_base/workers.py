@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 
@@ -31,8 +32,17 @@ class Workers:
     def submit(self, job: Callable[[], object]) -> None:
         """Have ``job()`` called by a worker. It must not raise.
 
-        Raises RuntimeError if there is no worker and no thread to be had for one; then it isn't called.
+        Raises RuntimeError if there is no worker and no thread to be had for one; then it isn't called. Nor is it if an
+        interrupt strikes here, unless it has begun.
         """
+        try:
+            self._submit(job)
+        except BaseException:
+            with self._wanted, contextlib.suppress(ValueError):
+                self._jobs.remove(job)
+            raise
+
+    def _submit(self, job: Callable[[], object]) -> None:
         with self._wanted:
             self._jobs.append(job)
             if self._idle >= len(self._jobs) or self._workers >= self.max_workers:
@@ -47,7 +57,6 @@ class Workers:
                 self._workers -= 1
                 if self._workers:  # one of those comes to it
                     return
-                self._jobs.remove(job)
             raise
 
     def _work(self) -> None:

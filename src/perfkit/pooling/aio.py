@@ -22,7 +22,7 @@ from perfkit.pooling.base import C, PoolBase
 from perfkit.pooling.errors import PoolLoopError
 from perfkit.pooling.options import wait_of
 from perfkit.pooling.pauses import WHILE_WAITED_FOR
-from perfkit.pooling.sources import is_final, pause_after
+from perfkit.pooling.sources import is_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class AsyncPool(PoolBase[C]):
             timer: Callable[[], float] = monotonic,
         ) -> None: ...
 
+    _may_await = True
     _barging = 0.0  # nobody has to be woken here: what is handed over is used in the loop's next turn
 
     def _begin(self) -> None:
@@ -106,6 +107,8 @@ class AsyncPool(PoolBase[C]):
         Raises (on entering): PoolTimeout if none came free in time; what ``connect`` raised, if that is why;
         PoolFull if ``max_waiting`` others wait; PoolClosed; PoolLoopError; ValueError for a ``timeout`` below 0.
         """
+        if timeout is not None:
+            wait_of(timeout, 0.0)  # refuse nonsense, where one is idle too
         return AsyncLease(self, timeout)
 
     async def acquire(self, timeout: float | None = None) -> C:
@@ -164,7 +167,8 @@ class AsyncPool(PoolBase[C]):
     def _taken(self) -> Entry | None:
         """Return an entry if one is idle and may be lent as it is."""
         # asyncio.get_running_loop() asks the system for the process each time, which takes a tenth of a microsecond.
-        if get_ident() != self._thread or self._loop.is_closed():  # type: ignore[union-attr]  # with a thread goes a loop
+        # A thread runs one loop at a time: if it is the pool's thread, and its loop runs, that is the one it runs.
+        if get_ident() != self._thread or not self._loop.is_running():  # type: ignore[union-attr]  # both are set
             self._bind()
         if not self._idle:
             return None
@@ -329,7 +333,11 @@ class AsyncPool(PoolBase[C]):
     async def _make(self, attempt: Attempt) -> None:
         try:
             conn, place = await self._sources.aconnect()
-        except Exception as error:  # noqa: BLE001 (it is those who wait that are to be told)
+        except asyncio.CancelledError:
+            self._decide(self._core.give_up, attempt, self._timer())
+            raise
+        except BaseException as raised:  # noqa: BLE001 (it is those who wait that are to be told)
+            error = raised if isinstance(raised, Exception) else RuntimeError(f"connect() raised {raised!r}")
             reports.log_failure(self.name, error)
             self._decide(
                 self._core.failed,
@@ -337,7 +345,6 @@ class AsyncPool(PoolBase[C]):
                 without_frames(error),
                 self._timer(),
                 is_final=is_final(error),
-                least=pause_after(error),
             )
             self._see_to_it()
         else:

@@ -47,24 +47,32 @@ class Ticket(asyncio.Future["Entry"]):
 class AsyncLease(Generic[C]):
     """What ``pool.connection()`` returns, for one ``async with``. Dropped while entered, it gives its place back."""
 
-    __slots__ = ("_entry", "_pool", "_timeout")
+    __slots__ = ("_entry", "_is_entered", "_pool", "_timeout")
 
     def __init__(self, pool: AsyncPool[C], timeout: float | None) -> None:
         self._pool = pool
         self._timeout = timeout
         self._entry: Entry | None = None
+        self._is_entered = False
 
     async def __aenter__(self) -> C:
-        if self._entry is not None:
+        if self._is_entered:
             raise RuntimeError("this connection() is entered already; call pool.connection() for each async with")
+        self._is_entered = True  # before waiting: another might come by meanwhile
         pool = self._pool
-        self._entry = entry = pool._taken() or await pool._take(self._timeout)
+        try:
+            self._entry = entry = pool._taken() or await pool._take(self._timeout)
+        except BaseException:
+            self._is_entered = False
+            raise
+        if pool._is_watching:
+            pool._watch(entry)
         return entry.conn  # type: ignore[no-any-return]  # connect() made it
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        entry, self._entry = self._entry, None
+        entry, self._entry, self._is_entered = self._entry, None, False
         if entry is None:
             return
         if kind is None:

@@ -21,7 +21,7 @@ from perfkit.pooling.core import Core
 from perfkit.pooling.entry import Entry
 from perfkit.pooling.errors import NotLent
 from perfkit.pooling.lent import Lent
-from perfkit.pooling.options import Options, check_sizes
+from perfkit.pooling.options import Options, check_sizes, refuse_coroutine_functions
 from perfkit.pooling.pauses import pause_of
 from perfkit.pooling.sources import sources_of
 
@@ -44,13 +44,14 @@ C = TypeVar("C")
 _FRESH = 1.0
 
 # What a fork has copied from the parent. Never freed: a finaliser would close the parent's connection under it.
-_parked: list[Entry] = []
+_parked: list[tuple[Entry, Any]] = []
 
 
 class PoolBase(Generic[C]):
     """A pool but for connecting, waiting and closing, which its subclasses do in threads or in tasks."""
 
     _barging: float  # see `Core._hand`
+    _may_await: bool
 
     def __init__(
         self,
@@ -91,6 +92,8 @@ class PoolBase(Generic[C]):
             leak_after=leak_after,
             timer=timer,
         )
+        if not self._may_await:
+            refuse_coroutine_functions(validate=validate, reset=reset, close=close)
         self.name = reports.name_of(name, connect)
         self._sources = sources_of(connect, breaker, self.name)
         self._timer = timer
@@ -137,7 +140,7 @@ class PoolBase(Generic[C]):
             return
         entries, idle = self._entries(), self._idle.copy()
         for entry in entries:
-            if entry.conn is conn and entry not in idle:
+            if conn is not None and entry.conn is conn and entry not in idle:
                 entry.retire("discarded")
                 return
         raise NotLent(reports.not_lent(self.name, conn, entries), pool=self.name)
@@ -232,7 +235,7 @@ class PoolBase(Generic[C]):
     def _is_ready(self, entry: Entry) -> bool:
         """Tell whether a connection that came back may be idle now; else something else is done with it."""
         entry.taken_at = None
-        if self._options.reset is not None and not self._was_reset(entry):
+        if self._options.reset is not None and not entry.is_over and not self._was_reset(entry):
             return False
         self._trust(entry)
         # Looked at after `trusted_until` is set: `Entry.retire` sets the two the other way round, so that an entry that
@@ -251,7 +254,7 @@ class PoolBase(Generic[C]):
         """Take back what an exception has ended the use of."""
         if not issubclass(kind, Exception):
             self._drop(entry)
-        elif self._options.reset is None or self._was_reset(entry):
+        elif self._options.reset is None or entry.is_over or self._was_reset(entry):
             if self._options.validate is not None:
                 entry.trusted_until = -math.inf
             self._give_back(entry)
@@ -386,7 +389,7 @@ class PoolBase(Generic[C]):
         for entry in list(core.entries):
             entry.is_over = True
             entry.retire("forked")
-            _parked.append(entry)
+            _parked.append((entry, entry.watch and entry.watch()))  # its borrower alone may hold the connection
         if core.todo is not None:
             for attempt in core.todo.connects:
                 attempt.is_over = True

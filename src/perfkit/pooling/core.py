@@ -237,12 +237,11 @@ class Core:
             self._hand(entry, now)
             self._plan(now)
 
-    def failed(
-        self, attempt: Attempt, error: Exception, now: float, *, is_final: bool = False, least: float = 0.0
-    ) -> None:
-        """Take note that no connection could be made. Nobody tries for a while, ``least`` seconds at least.
+    def failed(self, attempt: Attempt, error: Exception, now: float, *, is_final: bool = False) -> None:
+        """Take note that no connection could be made. Nobody tries for a while.
 
-        ``is_final``: trying again is of no use, so those who wait get the error now, if nothing else can come.
+        ``is_final``: trying again is of no use, so those who wait get the error now, if nothing else can come; whoever
+        comes later tries again soon, for somebody may have mended it.
         """
         self._end(attempt)
         self.errors += 1
@@ -251,9 +250,9 @@ class Core:
         self.error, self.is_final = error, is_final
         if now >= self.retry_at:  # of several that began together, the first has lengthened the wait
             first, most = self._backoff
-            self._failures += 1
+            self._failures = 1 if is_final else self._failures + 1
             pause = min(most, first * 2.0 ** min(self._failures - 1, 60))
-            self.retry_at = now + max(least, pause * (0.5 + self._random() / 2))
+            self.retry_at = now + pause * (0.5 + self._random() / 2)
         if is_final and not self.size and not self.connecting:
             while self.waiting:
                 self._first().fail(error)
@@ -303,6 +302,7 @@ class Core:
         """Return an attempt to connect that has begun; `connected` or `failed` ends it."""
         attempt = Attempt(self.generation, self.lost)
         self.connecting += 1
+        attempt.is_over = False
         return attempt
 
     def warm(self, now: float) -> bool:
@@ -327,8 +327,8 @@ class Core:
                 self.close(self.idle.popleft(), "surplus", now)
             except IndexError:
                 break
-        lent = [entry for entry in self.entries if not entry.is_over and entry.retired is None]
-        self._retire(lent[: max(0, self.size - max_size)], "surplus", now)
+        staying = [entry for entry in self.entries if entry.retired is None]  # others go when they come back
+        self._retire(staying[: max(0, len(staying) - max_size)], "surplus", now)
         self._plan(now)
 
     def shut(self, now: float) -> None:

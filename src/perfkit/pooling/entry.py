@@ -72,7 +72,7 @@ class Entry:
         return self.conn is conn or (bool(self.watch) and self.watch() is conn)
 
     def __del__(self) -> None:
-        if not getattr(self, "is_over", True):  # an interrupt may have struck while it was made
+        if not getattr(self, "is_over", True):  # an interrupt may have struck before it was whole
             self.lost.append(self)
 
 
@@ -84,8 +84,8 @@ class Attempt:
     def __init__(self, generation: int, lost: deque[Entry | Attempt]) -> None:
         self.generation = generation
         self.lost = lost
-        self.is_over = False
+        self.is_over = True  # not begun yet
 
     def __del__(self) -> None:
-        if not getattr(self, "is_over", True):  # an interrupt may have struck while it was made
+        if not getattr(self, "is_over", True):  # an interrupt may have struck before it was whole
             self.lost.append(self)

@@ -52,23 +52,29 @@ class Ticket:
 class Lease(Generic[C]):
     """What ``pool.connection()`` returns, for one ``with``. Dropped while it is entered, it gives its place back."""
 
-    __slots__ = ("_entry", "_pool", "_timeout")
+    __slots__ = ("_entry", "_is_entered", "_pool", "_timeout")
 
     def __init__(self, pool: Pool[C], timeout: float | None) -> None:
         self._pool = pool
         self._timeout = timeout
         self._entry: Entry | None = None
+        self._is_entered = False
 
     def __enter__(self) -> C:
-        if self._entry is not None:
+        if self._is_entered:
             raise RuntimeError("this connection() is entered already; call pool.connection() for each with")
-        self._entry = entry = self._pool._take(self._timeout)
+        self._is_entered = True  # before waiting: another might come by meanwhile
+        try:
+            self._entry = entry = self._pool._take(self._timeout)
+        except BaseException:
+            self._is_entered = False
+            raise
         return entry.conn  # type: ignore[no-any-return]  # connect() made it
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        entry, self._entry = self._entry, None
+        entry, self._entry, self._is_entered = self._entry, None, False
         if entry is None:
             return
         if kind is None:

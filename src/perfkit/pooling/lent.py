@@ -21,12 +21,12 @@ class Lent(dict[int, Any]):
 
     def put(self, entry: Entry) -> Any:
         """Return the connection of an entry, which is kept under it."""
-        self[entry.key] = entry
         if entry.watch is None:
             self._watch(entry)
         conn = entry.conn
         if entry.watch:
             entry.conn = None
+        self[entry.key] = entry  # last: from here on an interrupt has the borrower let go of the connection
         return conn
 
     def _watch(self, entry: Entry) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import sys
 
+from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,6 +64,15 @@ def factories_of(connect: object) -> list[Callable[[], Any]]:
             f"connect must be a function that returns a new connection, or a list of such functions, not {connect!r}"
         )
     return list(factories)  # type: ignore[arg-type]  # all can be called
+
+
+def refuse_coroutine_functions(**functions: object) -> None:
+    """Raise TypeError for what threads would have to await."""
+    for name, function in functions.items():
+        if function is not None and kind_of(function) == COROUTINE_FUNCTION:
+            raise TypeError(
+                f"{name} is a coroutine function, which a Pool can't await: give an ordinary one, or use AsyncPool"
+            )
 
 
 def check_sizes(min_size: object, max_size: object) -> None:

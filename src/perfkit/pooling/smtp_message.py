@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["prepare"]
 
+_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322, section 3.6.8
+_BREAK = re.compile(r"\r\n(?![ \t])|\r(?!\n)|(?<!\r)\n(?![ \t])")  # that no folding is
 _FIELD = re.compile(rb"[^\s:]+:[^\n]*\n(?:[ \t][^\n]*\n)*")
 _SECRET = (b"bcc", b"resent-bcc")
 
@@ -121,7 +123,18 @@ def _new_id(sender: str) -> str:
     return make_msgid(domain=domain if domain and domain.isascii() else "localhost")  # a domain given: no DNS is asked
 
 
+def _check_headers(message: Message[Any, Any]) -> None:
+    """Raise ValueError for a header, of the message or a part of it, that would begin another."""
+    for part in message.walk():
+        for name, value in part.raw_items():
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"a header's name may have visible ASCII characters but the colon, not {name!r}")
+            if isinstance(value, str) and _BREAK.search(value):
+                raise ValueError(f"the header {name} has a line break in it, which would begin another header")
+
+
 def _flat(message: Message[Any, Any], *, needs_utf8: bool, cte_type: str) -> bytes:
+    _check_headers(message)
     policy: Any = message.policy.clone(linesep="\r\n", cte_type=cte_type)
     if hasattr(policy, "utf8"):
         policy = policy.clone(utf8=needs_utf8)

@@ -110,7 +110,17 @@ def _login(username: str | None, password: str | None, auth: Auth | None) -> Log
     for name, value in (("username", username), ("password", password)):
         if value is not None and (not isinstance(value, str) or "\0" in value):
             raise TypeError(f"{name} must be a str without NUL characters, not {type(value).__name__}")
+        if value is not None and not _is_encodable(value):
+            raise ValueError(f"{name} has characters that UTF-8 has no form for (half of a surrogate pair)")
     return None if username is None else Login(username, password, None)
+
+
+def _is_encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # which quotes all of it
+        return False
+    return True
 
 
 def _seconds(value: object, name: str) -> float:

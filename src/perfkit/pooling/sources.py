@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Factory = Callable[[], Any]
 
-__all__ = ["Sources", "is_final", "pause_after", "sources_of"]
+__all__ = ["Sources", "is_final", "sources_of"]
 
 # What no second try will mend: the program is at fault, and whoever waits had better know.
 _FAULTS = (TypeError, AttributeError, NameError, ImportError, NotImplementedError, AssertionError)
@@ -98,11 +98,6 @@ def _checked(conn: object) -> object:
 def is_final(error: Exception) -> bool:
     """Tell whether trying again right away would be of no use; an error may say so itself, by being ``permanent``."""
     return isinstance(error, (BreakerOpen, *_FAULTS)) or getattr(error, "permanent", False) is True
-
-
-def pause_after(error: Exception) -> float:
-    """Return for how many seconds at least nobody need try again."""
-    return error.retry_after if isinstance(error, BreakerOpen) else 0.0
 
 
 def _told(errors: list[Exception]) -> Exception:

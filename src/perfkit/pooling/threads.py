@@ -21,7 +21,7 @@ from perfkit.pooling.base import C, PoolBase
 from perfkit.pooling.lease import Lease, Ticket, WatchedLease
 from perfkit.pooling.options import wait_of
 from perfkit.pooling.pauses import WHILE_WAITED_FOR
-from perfkit.pooling.sources import is_final, pause_after
+from perfkit.pooling.sources import is_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class Pool(PoolBase[C]):
     """
 
     _barging = 100e-6
+    _may_await = False
 
     def _begin(self) -> None:
         super()._begin()
@@ -113,6 +114,8 @@ class Pool(PoolBase[C]):
         Raises (on entering): PoolTimeout if none came free in time; what ``connect`` raised, if that is why;
         PoolFull if ``max_waiting`` others wait; PoolClosed; ValueError for a ``timeout`` below 0.
         """
+        if timeout is not None:
+            wait_of(timeout, 0.0)  # refuse nonsense, where one is idle too
         return WatchedLease(self, timeout) if self._is_watching else Lease(self, timeout)
 
     def acquire(self, timeout: float | None = None) -> C:
@@ -249,6 +252,9 @@ class Pool(PoolBase[C]):
             reports.log_reset(self.name)
             self._drop(entry)
             return False
+        except BaseException:
+            self._drop(entry)
+            raise
         return True
 
     # -- deciding, and doing what was decided
@@ -270,15 +276,17 @@ class Pool(PoolBase[C]):
                 self._settle()
 
     def _settle(self) -> None:
-        """Take in what has come back, unless somebody has the lock: he does it when he is done."""
-        while (self._returned or self._core.lost) and self._lock.acquire(blocking=False):
-            try:
+        """Take in what has come back, unless somebody has the lock: he does it when he is done.
+
+        Asked for first, then taken by ``with``, which no interrupt leaves locked. It is never this thread that has it
+        then, so it comes free; and of two threads that have two pools' locks, one sees that the other's is taken.
+        """
+        while (self._returned or self._core.lost) and not self._lock.locked():
+            with self._lock:
                 lost = self._take_in()
                 todo = self._taken_todo()
                 if self._watchers:
                     self._changed.notify_all()
-            finally:
-                self._lock.release()
             if todo is not None:
                 self._carry_out(todo)
             if lost:
@@ -316,7 +324,6 @@ class Pool(PoolBase[C]):
                 without_frames(error),
                 self._timer(),
                 is_final=is_final(error),
-                least=pause_after(error),
             )
             self._see_to_it()
         else:
