@@ -109,7 +109,8 @@ def cached(  # noqa: D417 (the unknown are refused)
         * An exception is not kept, unless ``error_ttl`` says so. What is discarded or cleared while it is computed is
           not kept either.
         * A method has one cache for each instance, which goes with the instance and keeps no reference to it; the
-          instance need not be hashable. Copies and pickles of it begin with nothing. ``maxsize`` is each instance's.
+          instance need not be hashable, but weakly referenceable (with ``__slots__``: ``__weakref__``), or nothing is
+          kept. Copies and pickles of it begin with nothing. ``maxsize`` is each instance's.
         * Nothing expires or is evicted early on account of threads; a hit takes no lock.
 
     Args:
