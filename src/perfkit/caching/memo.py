@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from random import random
-from types import FunctionType
 
+from perfkit._base.exceptions import without_frames
 from perfkit.caching import background
 from perfkit.caching.entry import EXPIRES, HITS, SOFT, VALUE
 from perfkit.caching.loading import Load, Loads, land
@@ -167,7 +166,7 @@ class MemoLoad(Load):
         failures = self.store.failures_kept()
         if failures.find(self.key) is None:
             with contextlib.suppress(TooLarge):
-                failures.put(self.key, _without_frames(error), seconds)
+                failures.put(self.key, without_frames(error), seconds)
 
 
 _REFRESH_FAILED = "refreshing %s for the key %r failed; the old value serves until it expires"
@@ -177,28 +176,7 @@ def _raise_kept(failures: Store, key: Any) -> None:
     """Raise what was raised lately for this key."""
     kept = failures.find(key)
     if kept is not None:
-        raise _without_frames(kept[VALUE])  # another each time, or it would keep its callers' frames
-
-
-def _without_frames(error: Exception) -> Exception:
-    """Return a copy, which doesn't keep alive what the frames it passed through refer to; itself if there is none."""
-    try:
-        twin = _twin(error)
-    except Exception:  # noqa: BLE001 (a class with ways of its own; it is kept as it is, for as long as it is kept)
-        return error
-    twin.__cause__, twin.__suppress_context__ = error.__cause__, error.__suppress_context__
-    return twin
-
-
-def _twin(error: Exception) -> Exception:
-    """Return a copy; where the class has an ``__init__`` of its own, without calling that again."""
-    cls = type(error)
-    if not isinstance(cls.__init__, FunctionType):
-        return copy.copy(error)
-    twin = cls.__new__(cls, *error.args)
-    twin.args = error.args
-    twin.__dict__.update(error.__dict__)
-    return twin
+        raise without_frames(kept[VALUE])  # another each time, or it would keep its callers' frames
 
 
 def _logger() -> Any:
