@@ -151,7 +151,7 @@ class MemoLoad(Load):
 
     async def _arefresh(self) -> None:
         try:
-            if self.begins_alone():
+            if self.abegins_alone():
                 self.keep(await self._memo.function(*self._args, **self._kwargs))
         except Exception as error:  # noqa: BLE001 (nobody waits for it; the old value serves on)
             super().bridges(error)
