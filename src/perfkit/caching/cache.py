@@ -337,13 +337,12 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
     def setdefault(self, key: K, default: V) -> V: ...
     def setdefault(self, key: K, default: Any = None) -> Any:
         """Return a key's value; if it isn't there, put ``default`` in and return that. In one step."""
-        with self._store.lock:
-            entry = self._store.find(key)
-            if entry is None:
-                self[key] = default
-                return default
+        entry = self._store.find(key)
+        if entry is not None:
             entry[HITS] += 1
             return entry[VALUE]
+        entry = self._store.put(key, default, self._own_ttl(key, default), only_new=True)
+        return default if entry is None else entry[VALUE]
 
     def clear(self) -> None:
         """Remove everything. The figures of `stats` go on."""

@@ -106,7 +106,7 @@ class Instances:
     def renew(self) -> None:
         """After a fork, in the child."""
         self._mutex = threading.RLock()
-        for store in self.stores():
+        for store in [self._model, *self.stores()]:
             store.renew()
 
     def _keep(self, instance: object, held: Held) -> None:
