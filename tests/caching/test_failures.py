@@ -20,6 +20,29 @@ class Refused(Exception):
     made = 0
 
 
+class HostError(OSError):
+    def __init__(self, code, message, host):
+        super().__init__(code, message)
+        self.host = host
+
+
+class BadText(UnicodeDecodeError):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+
+
+class Slotted(Exception):
+    __slots__ = ("code",)
+
+    def __init__(self, code):
+        super().__init__("slotted")
+        self.code = code
+
+
+class Grouped(ExceptionGroup):
+    pass
+
+
 def failing(make):
     calls = []
 
@@ -49,6 +72,12 @@ def raised(fetch):
         lambda: KeyError("key"),
         lambda: ExceptionGroup("two", [ValueError("one"), TypeError("two")]),
         lambda: StopIteration(3),
+        lambda: HostError(111, "refused", "db"),
+        lambda: BadText("utf-8", b"x", 0, 1, "bad"),
+        lambda: Slotted(5),
+        lambda: Grouped("two", [ValueError("one"), TypeError("two")]),
+        lambda: ImportError("missing", name="module", path="/path"),
+        lambda: SyntaxError("wrong", ("file", 1, 2, "text")),
     ],
 )
 def test_it_is_the_same_but_for_its_traceback(make):
@@ -59,6 +88,8 @@ def test_it_is_the_same_but_for_its_traceback(make):
     assert again.args == first.args
     assert str(again) == str(first)
     assert vars(again) == vars(first)
+    for name in ["errno", "strerror", "filename", "object", "end", "code", "value", "exceptions", "name", "lineno"]:
+        assert getattr(again, name, None) == getattr(first, name, None)
     assert isinstance(again.__cause__, ZeroDivisionError)
     assert again.__suppress_context__
 

@@ -54,7 +54,8 @@ class Instances:
 
     def __init__(self, model: Store, name: str) -> None:
         """Make stores like ``model``, which itself counts on what the stores of gone instances have counted."""
-        self.attribute = f"_perfkit_cached_{name}_{next(_numbers)}"  # a method and its override share an instance
+        part = name if name.isascii() and name.isidentifier() else "method"  # it stands in the wrapper's source
+        self.attribute = f"_perfkit_cached_{part}_{next(_numbers)}"  # a method and its override share an instance
         self.gone_hits = 0
         self._model = model
         self._held: dict[int, weakref.ref[Held]] = {}  # all that are alive, by their own identity
@@ -64,8 +65,12 @@ class Instances:
         self._mutex = threading.RLock()  # re-entrant: a collector may run `fold` anywhere
 
     def prepare(self, owner: type) -> None:
-        """Have the attribute found on the class, or an instance's ``__getattr__`` would be asked for it."""
-        type.__setattr__(owner, self.attribute, None)
+        """Have the attribute found on the class, or an instance's ``__getattr__`` would be asked for it.
+
+        Not on a protocol: those who keep to it need not have the attribute.
+        """
+        if "Protocol" not in [base.__name__ for base in owner.__bases__ if getattr(base, "_is_protocol", False)]:
+            type.__setattr__(owner, self.attribute, None)
 
     def store_of(self, instance: object) -> Store:
         """Return an instance's store, made now if it has none."""
