@@ -1,4 +1,6 @@
+import copy
 import math
+import pickle
 import threading
 
 import pytest
@@ -92,3 +94,11 @@ def test_public_names_are_documented():
     assert testing.__all__ == ["FakeClock"]
     for thing in (testing, FakeClock, FakeClock.__call__, FakeClock.advance, FakeClock.sleep):
         assert thing.__doc__
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda clock: pickle.loads(pickle.dumps(clock))])
+def test_a_copy_of_a_clock_goes_on_by_itself(duplicate):
+    clock = FakeClock(5)
+    twin = duplicate(clock)
+    clock.advance(1)
+    assert (clock(), twin()) == (6, 5)

@@ -70,5 +70,8 @@ class FakeClock:
         """
         self.advance(seconds)
 
+    def __reduce__(self) -> tuple[type["FakeClock"], tuple[float]]:
+        return FakeClock, (self._now,)  # a copy goes on by itself
+
     def __repr__(self) -> str:
         return f"FakeClock({self._now!r})"

@@ -17,7 +17,7 @@ from perfkit.caching import limits
 from perfkit.caching.entry import EXPIRES, HITS, KEY, VALUE
 from perfkit.caching.invalidating import invalidate
 from perfkit.caching.loading import Load, Loads, arun, run
-from perfkit.caching.sizing import checked_size, exact, pair_size
+from perfkit.caching.sizing import checked_size, exact, pair_size, shown
 from perfkit.caching.store import Store, TooLarge
 from perfkit.caching.tags import check_tags
 
@@ -466,7 +466,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         checked = checked_size(size, what)
         if checked == math.inf:
             self._store.count_refusal()
-            raise TooLarge(f"value too large: {key!r} has an infinite size")
+            raise TooLarge(f"value too large: {shown(key)} has an infinite size")
         return checked
 
     def _shrink_by(self, fraction: float) -> int:

@@ -12,6 +12,8 @@ import os
 import threading
 from contextvars import ContextVar, copy_context
 
+from perfkit._base.exceptions import without_frames
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
@@ -186,11 +188,12 @@ class Flight:
                 _remove_one(self.place, place)
 
     def _outcome(self) -> Any:
-        if self._error is not None:
-            raise self._error
+        error = self._error
+        if error is not None:  # each who waited gets one of his own, which says where it came from
+            raise without_frames(error).with_traceback(error.__traceback__)
         return self._value
 
-    def _end(self, value: Any, error: BaseException | None) -> None:
+    def _end(self, value: Any, error: Exception | None) -> None:
         self._value, self._error = value, error
         self.place.end()
         self.is_over = True

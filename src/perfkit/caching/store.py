@@ -17,7 +17,7 @@ from functools import partial
 from perfkit.caching.deadlines import Deadlines
 from perfkit.caching.entry import BORN, DEAD, EXPIRES, HITS, KEY, SIZE, SOFT, VALUE
 from perfkit.caching.policy import UNBOUNDED, Lift
-from perfkit.caching.sizing import deep_size
+from perfkit.caching.sizing import deep_size, shown
 from perfkit.caching.tags import Tags
 
 TYPE_CHECKING = False
@@ -567,7 +567,7 @@ class Store:
         size = 1 if self._weigh is None else self._weigh(key, value)
         if not size <= self.max_size or not self.max_count:
             self.count_refusal()
-            raise TooLarge(f"value too large: {key!r} has a size of {size:,}, and the most is {self._most():,}")
+            raise TooLarge(f"value too large: {shown(key)} has a size of {size:,}, and the most is {self._most():,}")
         return size
 
     def _most(self) -> float:
