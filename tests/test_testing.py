@@ -1,5 +1,7 @@
 import asyncio
+import copy
 import math
+import pickle
 import threading
 import time
 
@@ -186,3 +188,11 @@ def test_a_clock_of_ones_own_may_be_given():
         assert clock is mine
         assert breaker._timer is mine
     assert breaker._timer is time.monotonic
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda clock: pickle.loads(pickle.dumps(clock))])
+def test_a_copy_of_a_clock_goes_on_by_itself(duplicate):
+    clock = FakeClock(5)
+    twin = duplicate(clock)
+    clock.advance(1)
+    assert (clock(), twin()) == (6, 5)

@@ -91,6 +91,9 @@ class FakeClock:
         self.advance(seconds)
         await asyncio.sleep(0)
 
+    def __reduce__(self) -> tuple[type["FakeClock"], tuple[float]]:
+        return FakeClock, (self._now,)  # a copy goes on by itself
+
     def __repr__(self) -> str:
         return f"FakeClock({self._now!r})"
 

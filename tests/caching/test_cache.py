@@ -614,3 +614,61 @@ def test_reclaim_measures_bytes_where_the_cache_counts_in_other_units():
         cache[number] = bytes(10_000)
     assert cache.reclaim(100_000) >= 100_000
     assert 980 <= len(cache) <= 995
+
+
+@pytest.mark.parametrize("option", ["on_evict", "ttl", "getsizeof"])
+def test_setdefault_calls_nobody_under_the_lock(option):
+    """Or a lock of the caller's own, held by one who waits for the cache, would be the end of both."""
+    free = []
+
+    def try_lock():
+        free.append(cache._store.lock.acquire(timeout=5))
+        if free[-1]:
+            cache._store.lock.release()
+
+    def is_free(*_):
+        thread = threading.Thread(target=try_lock)
+        thread.start()
+        thread.join()
+        return 1
+
+    cache = FrequencyBoostLRU(1, **{option: is_free})
+    cache.setdefault("a", 1)
+    cache.setdefault("b", 2)
+    assert free
+    assert all(free)
+
+
+def test_setdefault_leaves_what_came_meanwhile():
+    def ttl(key, value):
+        if value == "mine":
+            cache[key] = "theirs"
+        return 10
+
+    cache = FrequencyBoostLRU(2, ttl=ttl)
+    assert cache.setdefault("key", "mine") == "theirs"
+    assert cache["key"] == "theirs"
+
+
+def test_a_life_of_nothing_costs_nobody_his_place():
+    told = []
+    cache = FrequencyBoostLRU(1, ttl=lambda key, value: value, on_evict=lambda *args: told.append(args))
+    cache["a"] = 10
+    cache["b"] = 0
+    assert dict(cache.items()) == {"a": 10}
+    cache["a"] = 0
+    assert cache.setdefault("a", 0) == 0
+    assert told == [("a", 10, "deleted")]
+    figures = cache.stats()
+    assert (figures.refused, figures.evicted, figures.expired) == (3, 0, 0)
+
+
+def test_what_has_expired_is_told_though_the_key_asked_for_has_no_hash():
+    told = []
+    cache = FrequencyBoostLRU(3, ttl=1, timer=FakeClock(), on_evict=lambda *args: told.append(args))
+    cache["a"] = 1
+    cache.timer.advance(2)
+    with pytest.raises(TypeError, match="unhashable"):
+        cache.pop([])
+    assert len(cache) == 0
+    assert told == [("a", 1, "expired")]

@@ -6,12 +6,13 @@ import os
 import stat
 import zoneinfo
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perfkit import errors
-from perfkit.caching import FrequencyBoostLRU
+from perfkit.caching import FrequencyBoostLRU, dump
 from perfkit.testing import FakeClock
 
 UTC = datetime.UTC
@@ -201,3 +202,26 @@ def test_only_the_owner_can_read_it(path):
     path.unlink()
     cache.dump(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_warm_start_in_the_place_of_what_has_expired(tmp_path):
+    clock = FakeClock()
+    dumped = FrequencyBoostLRU(2, ttl=100, timer=clock)
+    dumped.update(x="new", y="new")
+    dumped.dump(tmp_path / "dump")
+    cache = FrequencyBoostLRU(2, ttl=10, timer=clock)
+    cache.update(x="old", z="old")
+    clock.advance(50)
+    assert cache.warm(tmp_path / "dump") == 2
+    assert dict(cache.items()) == {"x": "new", "y": "new"}
+
+
+@pytest.mark.parametrize("record", [[[1], 1, None, [], False], ["key", 1, None, [3], False]])
+def test_a_whole_dump_of_what_no_cache_holds(tmp_path, record):
+    good = ["good", 1, None, [], False]
+    body = b"".join(map(msgpack.packb, [{"dumped": 0.0, "entries": 2}, good, record]))
+    (tmp_path / "dump").write_bytes(dump._MAGIC + dump._digest(body) + body)
+    cache = FrequencyBoostLRU(5)
+    with pytest.raises(errors.CacheDumpCorrupt):
+        cache.warm(tmp_path / "dump")
+    assert len(cache) == 0

@@ -3,6 +3,7 @@
 import copy
 import gc
 import pickle
+import typing
 import weakref
 
 import pytest
@@ -77,18 +78,126 @@ def test_a_method_called_in_getattr():
     assert Lazy.fetch.cache_info().hits == 1
 
 
-def test_an_instance_that_nothing_tells_the_end_of_has_nothing_kept():
-    calls = []
+class Pair(typing.NamedTuple):
+    x: int
 
-    class Counter:
+    @cached
+    def double(self, by=2):
+        return [self.x * by]
+
+
+class Count(int):
+    @cached
+    def double(self, by=2):
+        return [self * by]
+
+
+class Bare:
+    __slots__ = ("x",)
+
+    def __init__(self, x):
+        self.x = x
+
+    @cached
+    def double(self, by=2):
+        return [self.x * by]
+
+
+class Carrying(Bare):
+    __slots__ = ("__dict__",)
+
+
+@pytest.mark.parametrize("cls", [Pair, Count, Bare, Carrying])
+def test_what_nothing_tells_the_end_of_has_nothing_kept(cls, caplog):
+    cls.double.cache_clear()
+    thing = cls(3)
+    assert thing.double() == thing.double() == [6]
+    assert thing.double() is not thing.double()
+    assert cls.double.cache_info() == (0, 4, 128, 0)
+    assert cls.double.cache_discard(thing) is False
+    assert [record.args for record in caplog.records] in ([], [("double", cls.__qualname__)]), "said once a class"
+
+
+def test_it_is_said_once_for_each_class_why_nothing_is_kept(caplog):
+    class Slotted:
+        __slots__ = ()
+
         @cached
-        def double(self, by=2):
-            calls.append(self)
-            return self * by
+        def one(self):
+            return 1
 
-    assert [Counter.double(5), Counter.double(5), Counter.double("a")] == [10, 10, "aa"]
-    assert calls == [5, 5, "a"]
-    assert Counter.double.cache_info().currsize == 0
+    Slotted().one(), Slotted().one()
+    Slotted.one(5)
+    assert Slotted.one._perfkit_methods.stats().refused == 3
+    [slotted, number] = [record.getMessage() for record in caplog.records]
+    assert "Slotted" in slotted
+    assert "__weakref__" in slotted
+    assert "int" in number
+
+
+class AsksInDel:
+    """Its finaliser asks for what the finaliser of a watched class would just have dropped."""
+
+    __slots__ = ("x",)
+
+    def __init__(self, x):
+        self.x = x
+
+    @cached
+    def get(self):
+        return self.x
+
+    def __del__(self):
+        self.get()
+
+
+class AsksInDelReferably(AsksInDel):
+    __slots__ = ("__weakref__",)
+
+
+class Resurrected(AsksInDel):
+    """Its finaliser, which runs but once, brings it back to life."""
+
+    __slots__ = ("__weakref__",)
+    back: typing.ClassVar = []
+
+    def __del__(self):
+        if self.x == 0:
+            self.back.append(self)
+
+
+class Changeling(AsksInDel):
+    """Becomes an instance of a class that has no finaliser."""
+
+    __slots__ = ()
+
+    def __del__(self):
+        pass
+
+
+class Plain(AsksInDel):
+    __slots__ = ()
+    __del__ = None
+
+
+def end_of(first):
+    """End an object in the way of its class, which has been asked."""
+    if type(first) is Changeling:
+        first.__class__ = Plain
+    del first
+    for thing in Resurrected.back:
+        thing.get()
+    Resurrected.back.clear()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("cls", [AsksInDel, AsksInDelReferably, Resurrected, Changeling])
+def test_however_an_instance_ends_the_next_in_its_place_is_itself(cls):
+    for number in range(50):
+        one = cls(number)
+        assert (one.get(), one.get()) == (number, number)
+        end_of(one)
+        del one
 
 
 def test_a_value_that_refers_to_its_instance_keeps_nothing_alive():

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from perfkit._base.workers import Workers
-from perfkit.caching import cached
+from perfkit.caching import background, cached
 from perfkit.testing import FakeClock
 
 
@@ -89,7 +89,7 @@ def test_refreshes_at_the_end_of_the_interpreter():
     """No thread can be started then; the value that is there serves."""
     program = """
 import atexit, threading
-from perfkit.caching import cached
+from perfkit.caching import background, cached
 from perfkit.testing import FakeClock
 clock = FakeClock()
 f = cached(lambda: "value", ttl=10, refresh_ahead=0.5, timer=clock)
@@ -177,3 +177,48 @@ def test_the_collector_may_end_a_waiting_task_anywhere():
     thread.start()
     thread.join(20)
     assert done == [True]
+
+
+class Hanging:
+    """A cached function whose refreshes of even keys hang, and which knows what has been refreshed."""
+
+    def __init__(self):
+        self.clock, self.leave, self.refreshed = FakeClock(), threading.Event(), []
+        self.first = threading.get_ident()
+        self.function = cached(maxsize=None, ttl=10, refresh_ahead=0.5, timer=self.clock)(self.call)
+
+    def call(self, key):
+        if threading.get_ident() != self.first:
+            if key % 2 == 0:
+                self.leave.wait(20)
+            self.refreshed.append(key)
+        return key
+
+    def refresh(self, keys):
+        for key in keys:
+            self.function(key)
+        self.clock.advance(6)
+        for key in keys:
+            assert self.function(key) == key
+
+
+def test_refreshes_that_hang_keep_few_others_from_theirs(eventually):
+    hanging = Hanging()
+    try:
+        hanging.refresh([0, 2, 4, 6, 8, 10, 1, 3])
+        eventually(lambda: sorted(hanging.refreshed) == [1, 3])
+    finally:
+        hanging.leave.set()
+    eventually(lambda: len(hanging.refreshed) == 8)
+
+
+def test_what_waits_for_a_refresh_is_bounded(eventually):
+    hanging = Hanging()
+    try:
+        hanging.refresh(range(0, 2000, 2))
+        assert len(background._workers) <= background._MOST_WAITING
+    finally:
+        hanging.leave.set()
+    eventually(lambda: not len(background._workers))
+    hanging.clock.advance(20)
+    assert hanging.function(1998) == 1998

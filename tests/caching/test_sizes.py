@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from perfkit.caching import FrequencyBoostLRU
+from perfkit.caching import FrequencyBoostLRU, cached
+from perfkit.caching.sizing import deep_size
 
 
 def of_units(size, limit):
@@ -95,3 +96,30 @@ def test_fractions_of_bytes_are_whole_bytes():
     assert cache.stats().bytes == 10
     cache.clear()
     assert cache.stats().bytes == 0
+
+
+class Awkward:
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+    @property
+    def nbytes(self):
+        raise RuntimeError("no nbytes")
+
+
+def test_a_value_is_returned_however_awkward_it_or_its_key_is():
+    @cached(max_bytes=200)
+    def double(key):
+        return [key] * 1000
+
+    key = Awkward()
+    assert double(key)[0] is key
+    assert double(1) == [1] * 1000
+    assert deep_size(key) > 0
+
+
+def test_the_message_about_a_large_key_is_short():
+    for key in (b"0" * 1_000_000, "0" * 1_000_000, Awkward()):
+        with pytest.raises(ValueError, match="too large") as caught:
+            FrequencyBoostLRU(max_bytes=10)[key] = 1
+        assert len(str(caught.value)) < 500

@@ -22,16 +22,12 @@ HISTOGRAM = os.path.join(OURS[0], "_base", "histogram.py")
 MONITORING = sys.version_info >= (3, 12)
 
 
-def interrupt():
-    raise KeyboardInterrupt
-
-
 class Interruptor:
-    """Calls ``strike()`` at the ``at``-th place in perfkit (and the contextlib it runs in) that its thread comes by."""
+    """Calls a handler at the ``at``-th place in perfkit (and the contextlib it runs in) that its thread comes by."""
 
-    def __init__(self, at, strike=interrupt):
+    def __init__(self, at, handler):
         self._left = at
-        self._do = strike
+        self._handler = handler
         self._calls = 0
         self._before = {}  # by frame: its last instruction, and how many calls there had been by then
         self.struck = None
@@ -58,7 +54,7 @@ class Interruptor:
         self._left -= 1
         if self._left < 0 and self.struck is None:
             self.struck = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno} {frame.f_code.co_name}"
-            self._do()
+            self._handler()
 
 
 def counts(frame):
@@ -119,9 +115,16 @@ def monitored_by(interruptor):
         sys.monitoring.free_tool_id(tool)
 
 
-def interrupted(operation, at, strike=interrupt):
-    """Run it in this thread; return where it was interrupted, or None if it was over before that."""
-    interruptor = Interruptor(at, strike)
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def interrupted(operation, at, handler=interrupt):
+    """Run it in this thread; return where it was interrupted, or None if it was over before that.
+
+    ``handler()`` is called there, as that of a signal would be.
+    """
+    interruptor = Interruptor(at, handler)
     with contextlib.suppress(KeyboardInterrupt), (monitored_by if MONITORING else watched_by)(interruptor):
         operation()
     return interruptor.struck

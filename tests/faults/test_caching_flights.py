@@ -89,6 +89,7 @@ def test_an_exception_goes_to_all_who_wait_and_is_not_kept(slow, eventually):
     slow.error = ConnectionError("down")
     *answers, _ = in_threads(*[function] * 8, lambda: let_go_when(lambda: waiting_for(function, 7), slow, eventually))
     assert {type(answer) for answer in answers} == {ConnectionError}
+    assert len(set(map(id, answers))) == 8, "or one caller's notes and frames would be seen by the others"
     assert slow.calls == 1
     slow.error = None
     assert function() is function()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from types import FunctionType
+from types import MemberDescriptorType
 
 __all__ = ["without_frames"]
 
@@ -19,11 +18,25 @@ def without_frames(error: Exception) -> Exception:
 
 
 def _twin(error: Exception) -> Exception:
-    """Return a copy; where the class has an ``__init__`` of its own, without calling that again."""
+    """Return a faithful copy, made without calling an ``__init__`` again; raise if there is none."""
     cls = type(error)
-    if not isinstance(cls.__init__, FunctionType):
-        return copy.copy(error)
     twin = cls.__new__(cls, *error.args)
     twin.args = error.args
+    for name in _places(cls):
+        _copy(name, error, twin)
     twin.__dict__.update(error.__dict__)
     return twin
+
+
+def _places(cls: type) -> list[str]:
+    """Return what instances have beside their ``__dict__``: slots, and what built-in exceptions keep (``errno``)."""
+    bases = cls.__mro__[: cls.__mro__.index(BaseException)]
+    return [name for base in bases for name, thing in vars(base).items() if isinstance(thing, MemberDescriptorType)]
+
+
+def _copy(name: str, error: Exception, twin: Exception) -> None:
+    missing = object()
+    value = getattr(error, name, missing)
+    if value is missing or getattr(twin, name, missing) is value:
+        return
+    setattr(twin, name, value)  # of what is read-only and differs there is no faithful copy

@@ -29,6 +29,10 @@ class Workers:
         self._after_fork_in_child()
         fork.after_in_child(self)
 
+    def __len__(self) -> int:
+        """Return how many jobs no worker has begun."""
+        return len(self._jobs)
+
     def submit(self, job: Callable[[], object]) -> None:
         """Have ``job()`` called by a worker. It must not raise.
 

@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["in_task", "in_thread"]
 
-_workers = Workers(4, "perfkit-refresh")
+_workers = Workers(32, "perfkit-refresh")  # that many may hang before others have to wait
+_MOST_WAITING = 256  # each holds its arguments and an entry
 _tasks: set[asyncio.Task[Any]] = set()  # a loop holds its tasks weakly
 
 
 def in_thread(work: Callable[[], object]) -> None:
-    """Have ``work()`` called in another thread, with the caller's context variables. It must not raise."""
+    """Have ``work()`` called in another thread, with the caller's context variables. It must not raise.
+
+    Not if too much is waiting already, as where what is to be refreshed hangs: whoever comes after the ttl loads it.
+    """
+    if len(_workers) >= _MOST_WAITING:
+        return
     context = _context()
     with contextlib.suppress(RuntimeError):  # no thread to be had, as at the interpreter's end: it isn't done now
         _workers.submit(lambda: context.run(work))

@@ -17,7 +17,7 @@ from perfkit.caching import limits
 from perfkit.caching.entry import EXPIRES, HITS, KEY, VALUE
 from perfkit.caching.invalidating import invalidate
 from perfkit.caching.loading import Load, Loads, arun, run
-from perfkit.caching.sizing import checked_size, exact, pair_size
+from perfkit.caching.sizing import checked_size, exact, pair_size, shown
 from perfkit.caching.store import Store, TooLarge
 from perfkit.caching.tags import check_tags
 
@@ -337,13 +337,12 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
     def setdefault(self, key: K, default: V) -> V: ...
     def setdefault(self, key: K, default: Any = None) -> Any:
         """Return a key's value; if it isn't there, put ``default`` in and return that. In one step."""
-        with self._store.lock:
-            entry = self._store.find(key)
-            if entry is None:
-                self[key] = default
-                return default
+        entry = self._store.find(key)
+        if entry is not None:
             entry[HITS] += 1
             return entry[VALUE]
+        entry = self._store.put(key, default, self._own_ttl(key, default), only_new=True)
+        return default if entry is None else entry[VALUE]
 
     def clear(self) -> None:
         """Remove everything. The figures of `stats` go on."""
@@ -467,7 +466,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         checked = checked_size(size, what)
         if checked == math.inf:
             self._store.count_refusal()
-            raise TooLarge(f"value too large: {key!r} has an infinite size")
+            raise TooLarge(f"value too large: {shown(key)} has an infinite size")
         return checked
 
     def _shrink_by(self, fraction: float) -> int:

@@ -109,7 +109,8 @@ def cached(  # noqa: D417 (the unknown are refused)
         * An exception is not kept, unless ``error_ttl`` says so. What is discarded or cleared while it is computed is
           not kept either.
         * A method has one cache for each instance, which goes with the instance and keeps no reference to it; the
-          instance need not be hashable. Copies and pickles of it begin with nothing. ``maxsize`` is each instance's.
+          instance need not be hashable, but weakly referenceable (with ``__slots__``: ``__weakref__``), or nothing is
+          kept. Copies and pickles of it begin with nothing. ``maxsize`` is each instance's.
         * Nothing expires or is evicted early on account of threads; a hit takes no lock.
 
     Args:
@@ -209,6 +210,8 @@ def _is_in_class_body(function: object) -> bool:
     return isinstance(function, FunctionType) and "." in function.__qualname__.rpartition("<locals>.")[2]
 
 
+_OWN = ("_made", "_options", "_owner")  # attributes of `_InClassBody` itself
+_CLASSMETHODS = ("__class_getitem__", "__init_subclass__")  # which Python makes such itself, if they are functions
 _OF_FUNCTIONS = ("__closure__", "__code__", "__defaults__", "__globals__", "__kwdefaults__")
 
 
@@ -225,11 +228,22 @@ class _InClassBody:
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
         self._options = options
         self._made: Callable[..., Any] | None = None
+        self._owner: type | None = None
         functools.update_wrapper(self, function)
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._made = cached_method(self.__wrapped__, self._options, owner)  # for whoever took this object before
-        setattr(owner, name, self._made)
+        if self._owner is not owner:  # or it has another name there already
+            self._owner = owner
+            self._made = cached_method(self.__wrapped__, self._options, owner)  # for whoever took this object before
+            self._hand_over(self._made)
+        method: Any = classmethod(self._made) if name in _CLASSMETHODS else self._made  # type: ignore[arg-type]
+        type.__setattr__(owner, name, method)  # past a metaclass that refuses
+
+    def _hand_over(self, made: Callable[..., Any]) -> None:
+        """Have the function marked as decorators above have marked this object (abstractmethod, final, routes)."""
+        for name, value in vars(self).items():
+            if name not in _OWN:
+                setattr(made, name, value)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         """Bind as a function does: for classes that are told no names, and so that an Enum takes it for a method."""

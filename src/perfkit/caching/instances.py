@@ -2,12 +2,13 @@
 
 An instance with a ``__dict__`` (a class too) carries its stores in attributes, where the garbage collector sees that a
 cached value that refers to the instance and the instance keep only each other alive. Others are known by identity until
-they are gone. By identity in either case, because an instance may be unhashable, or equal to another.
+a weak reference says that they are gone. By identity in either case, because an instance may be unhashable, or equal to
+another. For what can't be weakly referenced nothing is kept: its identity may be another's at the next call, and no
+finaliser tells for certain (an instance may outlive its own, or be given a class that has none).
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import threading
 import weakref
@@ -53,36 +54,44 @@ class Instances:
 
     def __init__(self, model: Store, name: str) -> None:
         """Make stores like ``model``, which itself counts on what the stores of gone instances have counted."""
-        self.attribute = f"_perfkit_cached_{name}_{next(_numbers)}"  # a method and its override share an instance
+        part = name if name.isascii() and name.isidentifier() else "method"  # it stands in the wrapper's source
+        self.attribute = f"_perfkit_cached_{part}_{next(_numbers)}"  # a method and its override share an instance
         self.gone_hits = 0
         self._model = model
         self._held: dict[int, weakref.ref[Held]] = {}  # all that are alive, by their own identity
         self._by_identity: dict[int, tuple[object, Held]] = {}
+        self._warned: weakref.WeakSet[type] = weakref.WeakSet()
+        self._name = name
         self._mutex = threading.RLock()  # re-entrant: a collector may run `fold` anywhere
 
     def prepare(self, owner: type) -> None:
-        """Have the attribute found on the class, or an instance's ``__getattr__`` would be asked for it."""
-        type.__setattr__(owner, self.attribute, None)
+        """Have the attribute found on the class, or an instance's ``__getattr__`` would be asked for it.
+
+        Not on a protocol: those who keep to it need not have the attribute.
+        """
+        if "Protocol" not in [base.__name__ for base in owner.__bases__ if getattr(base, "_is_protocol", False)]:
+            type.__setattr__(owner, self.attribute, None)
 
     def store_of(self, instance: object) -> Store:
         """Return an instance's store, made now if it has none."""
+        try:
+            owner = weakref.ref(instance)
+        except TypeError:
+            return self._passing(type(instance))
         with self._mutex:
             held = self.existing(instance)
             if held is None:
-                held = Held(self, _reference(instance), self._model.another())
+                held = Held(self, owner, self._model.another())
                 self._held[id(held)] = weakref.ref(held)
-                with contextlib.suppress(TypeError):  # an int, say: nothing tells when it is gone, so nothing is kept
-                    self._keep(instance, held)
+                self._keep(instance, held)
             return held.store
 
     def existing(self, instance: object) -> Held | None:
         """Return what an instance has for a store, if anything."""
         held = getattr(instance, "__dict__", {}).get(self.attribute)
-        if held is not None and held.owner() is instance:
-            found: Held = held
-            return found
-        known = self._by_identity.get(id(instance))
-        return None if known is None else known[1]
+        if held is None or held.owner() is not instance:
+            _, held = self._by_identity.get(id(instance), (None, None))
+        return held if held is not None and held.owner() is instance else None
 
     def stores(self) -> list[Store]:
         """Return the stores of the instances that are alive."""
@@ -102,11 +111,11 @@ class Instances:
     def renew(self) -> None:
         """After a fork, in the child."""
         self._mutex = threading.RLock()
-        for store in self.stores():
+        for store in [self._model, *self.stores()]:
             store.renew()
 
     def _keep(self, instance: object, held: Held) -> None:
-        if hasattr(instance, "__dict__") and held.owner() is instance:
+        if hasattr(instance, "__dict__"):
             try:  # past a __setattr__ that refuses, as frozen classes have
                 (type if isinstance(instance, type) else object).__setattr__(instance, self.attribute, held)
             except (AttributeError, TypeError):  # a built-in class
@@ -114,45 +123,25 @@ class Instances:
             else:
                 return
         key = id(instance)
-        try:
-            watch: object = weakref.ref(instance, lambda _: self._by_identity.pop(key, None))
-        except TypeError:  # __slots__ without __weakref__
-            watch = None
-            _watch_by_finaliser(type(instance))
-            _finalised.setdefault(key, []).append(self._by_identity)
-        self._by_identity[key] = watch, held
+        self._by_identity[key] = weakref.ref(instance, lambda _: self._by_identity.pop(key, None)), held
+
+    def _passing(self, cls: type) -> Store:
+        """Return a store for one call, of an instance of a class that nothing can be kept for."""
+        self._model.count_miss()
+        self._model.count_refusal()
+        if cls not in self._warned:
+            self._warned.add(cls)
+            _logger().warning(_NOTHING_KEPT, self._name, cls.__qualname__)
+        return self._model.another()
 
 
-def _reference(instance: object) -> Callable[[], object]:
-    try:
-        return weakref.ref(instance)
-    except TypeError:
-        return _nobody
+_NOTHING_KEPT = (
+    "%s() is called each time for an instance of %s, which can't be weakly referenced, so that nothing tells when it is"
+    ' gone: add "__weakref__" to __slots__ (a dataclass: weakref_slot=True), or cache a function of what it holds'
+)
 
 
-def _nobody() -> None:
-    return None
+def _logger() -> Any:
+    import logging
 
-
-# Identity of an instance that can't be weakly referenced -> the dictionaries it has to be taken out of.
-_finalised: dict[int, list[dict[int, Any]]] = {}
-_watched: weakref.WeakSet[type] = weakref.WeakSet()
-
-
-def _watch_by_finaliser(cls: type) -> None:
-    """Give a class whose instances can't be weakly referenced a ``__del__`` that tells us, before the one it has.
-
-    The very class of the instance, so that no subclass can forget to call it.
-    """
-    if cls in _watched:
-        return
-    inherited = getattr(cls, "__del__", None)
-
-    def finalise(self: object) -> None:
-        for known in _finalised.pop(id(self), ()):
-            known.pop(id(self), None)
-        if inherited is not None:
-            inherited(self)
-
-    cls.__del__ = finalise  # type: ignore[attr-defined]  # any class may have one
-    _watched.add(cls)
+    return logging.getLogger("perfkit.caching")

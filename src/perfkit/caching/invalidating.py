@@ -24,11 +24,17 @@ def invalidate(stores: Iterable[Store], tag: str | Iterable[str] | None, match: 
     removed = 0
     for store in stores:
         store.abandon(lambda key, flight: is_meant(key) or not set(wanted).isdisjoint(flight.tags))
-        found = store.carriers(wanted)
-        if match is not None:
-            found += [entry for entry in store.entries() if is_meant(entry[KEY])]
-        removed += store.remove(found)
+        removed += _remove(store, wanted, is_meant)
+        if store.failures is not None:  # after the loads, which would keep theirs
+            _remove(store.failures, wanted, is_meant)
     return removed
+
+
+def _remove(store: Store, tags: tuple[str, ...], is_meant: Callable[[Any], bool]) -> int:
+    found = store.carriers(tags)
+    if is_meant is not _nobody:
+        found += [entry for entry in store.entries() if is_meant(entry[KEY])]
+    return store.remove(found)
 
 
 def _nobody(key: Any) -> bool:  # noqa: ARG001 (the shape of a matcher)

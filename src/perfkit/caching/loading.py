@@ -27,13 +27,11 @@ from types import CoroutineType
 
 from perfkit._base.histogram import LatencyRecorder
 from perfkit.caching.entry import HITS, VALUE
-from perfkit.caching.flight import Abandoned, Flight, current
+from perfkit.caching.flight import Abandoned, Flight, running
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable
-    from contextvars import Token
     from typing import Any
 
     from perfkit.caching.entry import Entry
@@ -55,7 +53,7 @@ class Loads:
 class Load:
     """One caller's way to a value that is missing. `land` ends it, whatever has happened, and may be called twice."""
 
-    __slots__ = ("_flight", "_loads", "_started", "_token", "key", "store", "tags", "value")
+    __slots__ = ("_flight", "_loads", "_started", "key", "store", "tags", "value")
 
     def __init__(self, store: Store, key: Any, loads: Loads, tags: tuple[str, ...]) -> None:
         self.store = store
@@ -63,7 +61,7 @@ class Load:
         self.tags = tags
         self._loads = loads
         self._flight: Flight | None = None
-        self._token: Token[Flight | None] | None = None
+        self._started: float | None = None  # since when the caller makes the value
 
     def begins(self) -> bool:
         """Find the value, or wait for who makes it; True if that is the caller, who then calls `keep`.
@@ -76,40 +74,44 @@ class Load:
             if flight is None:
                 return False
             if flight is self._flight:
-                return self._enter()
-            if flight.would_deadlock(blocks_thread=threading.get_ident()):
-                return self._enter()
+                return self._starts()
+            waiting = flight.may_wait(blocks_thread=threading.get_ident())
+            if waiting is None:
+                return self._starts()
             with contextlib.suppress(Abandoned):
-                self.value = flight.wait()
+                self.value = flight.wait(waiting)
                 return False
 
     async def abegins(self) -> bool:
         """Do as `begins` does, in a task."""
-        loop = _running_loop()
+        here = running()
         while True:
-            flight = self._join(Flight(self.tags, loop=loop))
+            flight = self._join(Flight(self.tags, *here))
             if flight is None:
                 return False
             if flight is self._flight:
-                return self._enter()
-            if flight.would_deadlock():
-                return self._enter()
+                return self._starts()
+            waiting = flight.may_wait()
+            if waiting is None:
+                return self._starts()
             with contextlib.suppress(Abandoned):
-                self.value = await flight.wait_in_loop()
+                self.value = await flight.wait_in_loop(waiting)
                 return False
 
     def begins_alone(self) -> bool:
         """Tell whether the caller is to make the value again although there is one: nobody else is at it."""
-        self._flight = mine = Flight(self.tags)
-        with self.store.lock:
-            if self.store.flights.setdefault(self.key, mine) is mine:
-                return self._enter()
-        self._flight = None
-        return False
+        return self._leads(Flight(self.tags))
+
+    def abegins_alone(self) -> bool:
+        """Do as `begins_alone` does, in a task."""
+        return self._leads(Flight(self.tags, *running()))
 
     def keep(self, value: Any) -> None:
-        """Take the value that the caller has made: into the store, if it is to be kept, and to all who wait."""
-        self._leave()
+        """Take the value that the caller has made: into the store, if it is to be kept, and to all who wait.
+
+        Until that is done it is being made: users' code that is asked whether and how it is to be kept may ask for it.
+        """
+        self._stops()
         if type(value) is CoroutineType:
             value.close()
             raise TypeError(
@@ -131,7 +133,7 @@ class Load:
         What isn't an Exception (a cancellation, an interrupt) is the caller's alone: another tries again.
         """
         if isinstance(error, Exception):
-            if self._token is not None:
+            if self._started is not None:
                 self._loads.failures += 1
             if self._flight is not None:
                 self._flight.fail(error)
@@ -139,19 +141,19 @@ class Load:
 
     def land(self) -> None:
         """See to it that nobody waits for a caller who has left, and that the next one begins anew."""
-        if self._token is not None:
-            self._leave()
         flight = self._flight
-        if flight is None:
-            return
-        try:
-            if self.store.flights:
-                with self.store.lock:
-                    if self.store.flights.get(self.key) is flight:
-                        del self.store.flights[self.key]
-        finally:
-            flight.abandon()
-        self._flight = None  # or a failure's frames would keep themselves alive
+        if flight is not None:
+            try:
+                if self.store.flights:
+                    with self.store.lock:
+                        if self.store.flights.get(self.key) is flight:
+                            del self.store.flights[self.key]
+            finally:
+                flight.abandon()
+                flight.place.leave()
+            self._flight = None  # or a failure's frames would keep themselves alive
+        if self._started is not None:
+            self._stops()
 
     def _join(self, mine: Flight) -> Flight | None:
         """Return the flight to wait for, ours if there was none; None if the value has come meanwhile."""
@@ -164,28 +166,40 @@ class Load:
                 entry[HITS] += 1
                 self.value = entry[VALUE]
                 return None
-            flight: Flight = self.store.flights.setdefault(self.key, mine)
-            if flight.is_over:  # one that could not be taken away
-                self.store.flights[self.key] = flight = mine
+            flight = self._led(mine)
             if flight is not mine:
+                mine.place.leave()
                 self._flight = None
             return flight
 
-    def _enter(self) -> bool:
-        self._token, self._started = current.set(self._flight or current.get()), perf_counter()
+    def _leads(self, mine: Flight) -> bool:
+        """Tell whether there was no flight, so that it is ours now."""
+        self._flight = mine
+        with self.store.lock:
+            if self._led(mine) is mine:
+                return self._starts()
+            mine.place.leave()
+        self._flight = None
+        return False
+
+    def _led(self, mine: Flight) -> Flight:
+        """Return the key's flight, which is ours if there was none.
+
+        We are part of ours before it is in the table: a signal's handler or a finaliser may ask for it from then on.
+        """
+        mine.place.enter()
+        flight: Flight = self.store.flights.setdefault(self.key, mine)
+        if flight is not mine and (flight.is_over or flight.place.stands()):  # one that could not be taken away
+            self.store.flights[self.key] = flight = mine
+        return flight
+
+    def _starts(self) -> bool:
+        self._started = perf_counter()
         return True
 
-    def _leave(self) -> None:
-        token, self._token = self._token, None
-        self._loads.times.record(perf_counter() - self._started)
-        with contextlib.suppress(ValueError):  # a coroutine that is closed by the collector ends in another's context
-            current.reset(token)  # type: ignore[arg-type]  # there is one: see those who call this
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    import asyncio
-
-    return asyncio._get_running_loop()  # None under another framework's
+    def _stops(self) -> None:
+        started, self._started = self._started, None
+        self._loads.times.record(perf_counter() - started)  # type: ignore[operator]  # those who call this have begun
 
 
 def run(load: Load, function: Callable[[], Any]) -> Any:

@@ -106,11 +106,11 @@ class MemoLoad(Load):
 
     def bridges(self, error: BaseException) -> bool:
         """Do as `Load.bridges`; keep the error, or have an old value stand in for it, where that was asked for."""
+        if isinstance(error, Exception) and self._memo.options.error_ttl:
+            self._keep_failure(error)  # first, so that who comes when the flight is over finds it
         super().bridges(error)
         if not isinstance(error, Exception):
             return False
-        if self._memo.options.error_ttl:
-            self._keep_failure(error)
         stale = self._stale
         if stale is None or self._memo.options.stale_if_error is None or stale[EXPIRES] <= self._memo.options.timer():
             return False
@@ -151,7 +151,7 @@ class MemoLoad(Load):
 
     async def _arefresh(self) -> None:
         try:
-            if self.begins_alone():
+            if self.abegins_alone():
                 self.keep(await self._memo.function(*self._args, **self._kwargs))
         except Exception as error:  # noqa: BLE001 (nobody waits for it; the old value serves on)
             super().bridges(error)
@@ -163,10 +163,11 @@ class MemoLoad(Load):
         seconds = next((ttl for kind, ttl in self._memo.options.error_ttl.items() if isinstance(error, kind)), None)
         if seconds is None or not self.store.max_count:
             return
-        failures = self.store.failures_kept()
-        if failures.find(self.key) is None:
+        with self.store.lock:  # under which the flight is taken away from whoever loads what is discarded
+            if self._flight is None or self.store.flights.get(self.key) is not self._flight:
+                return
             with contextlib.suppress(TooLarge):
-                failures.put(self.key, without_frames(error), seconds)
+                self.store.failures_kept().put(self.key, without_frames(error), seconds, self.tags)
 
 
 _REFRESH_FAILED = "refreshing %s for the key %r failed; the old value serves until it expires"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-__all__ = ["checked_size", "deep_size", "exact", "pair_size"]
+__all__ = ["checked_size", "deep_size", "exact", "pair_size", "shown"]
 
 _COLLECTIONS = (list, tuple, set, frozenset, deque)
 _LEAVES = (str, bytes, int, float, bool, type(None), bytearray, complex)
@@ -42,7 +42,10 @@ def _own_size(item: Any) -> int:
     size = sys.getsizeof(item)
     if type(item) in _LEAVES:
         return size
-    nbytes = getattr(item, "nbytes", None)
+    try:
+        nbytes = getattr(item, "nbytes", None)
+    except Exception:  # noqa: BLE001 (a property of its own; a value is not to fail its call by it)
+        nbytes = None
     return max(size, nbytes) if isinstance(nbytes, int) else size
 
 
@@ -85,3 +88,12 @@ def exact(size: float) -> float:
     from fractions import Fraction
 
     return Fraction(size)  # type: ignore[return-value]  # it adds, compares and rounds as a float does
+
+
+def shown(key: object) -> str:
+    """Return a key's repr for a message: a short one, also where its own raises."""
+    from reprlib import Repr
+
+    shortening = Repr()
+    shortening.maxstring = shortening.maxother = 100
+    return shortening.repr(key[:100] if isinstance(key, bytes | bytearray) else key)

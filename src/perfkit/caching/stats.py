@@ -24,8 +24,9 @@ class CacheStats:
 
     ``hits`` and ``misses`` count reads; under threads without a GIL ``hits`` may be a few short. ``expired`` to
     ``cleared`` count the entries that left, by cause. ``refused`` are values that were not kept: too large, turned down
-    by ``cache_if``, or with a life of 0. ``loads`` are calls of a loader or of the cached function,
-    ``load_failures`` those of them that raised, ``load_time`` how long they took (seconds). ``size`` is the number of
+    by ``cache_if``, with a life of 0, or of an instance that can't be weakly referenced. ``loads`` are calls of a
+    loader or of the cached function, ``load_failures`` those of them that raised, ``load_time`` how long they took
+    (seconds). ``size`` is the number of
     entries, ``bytes`` what they take where the cache has ``max_bytes``, else None.
 
     ``str()`` is a line for people.

@@ -12,11 +12,12 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+from functools import partial
 
 from perfkit.caching.deadlines import Deadlines
 from perfkit.caching.entry import BORN, DEAD, EXPIRES, HITS, KEY, SIZE, SOFT, VALUE
 from perfkit.caching.policy import UNBOUNDED, Lift
-from perfkit.caching.sizing import deep_size
+from perfkit.caching.sizing import deep_size, shown
 from perfkit.caching.tags import Tags
 
 TYPE_CHECKING = False
@@ -85,6 +86,7 @@ class Store:
         self._policy = Lift(min(max(1, max_count), UNBOUNDED))
         self._deadlines = Deadlines()
         self._is_timed = False  # whether anything ever expires here
+        self._is_torn = False  # whether policy and sums may disagree with the dictionary
         self._tags: Tags | None = None
 
     def another(self) -> Store:
@@ -121,49 +123,74 @@ class Store:
             return entry
         return None
 
-    def put(  # noqa: C901, PLR0912 (in one piece, for each call would cost as much as what it does)
-        self, key: Any, value: Any, ttl: float | None, tags: tuple[str, ...] = (), flight: Flight | None = None
-    ) -> None:
+    def put(  # noqa: C901, PLR0912, PLR0915 (in one piece, for each call would cost as much as what it does)
+        self,
+        key: Any,
+        value: Any,
+        ttl: float | None,
+        tags: tuple[str, ...] = (),
+        flight: Flight | None = None,
+        *,
+        only_new: bool = False,
+    ) -> Entry | None:
         """Keep a value for ``ttl`` seconds, or for as long as there is room. Raises ValueError if it is too large.
 
         ``flight`` is the load that made it: if its key was written or removed meanwhile, the value isn't kept.
+        ``only_new``: an entry that is there stays as it is. Return the key's entry, or None if the value isn't kept.
         """
         hashed = hash(key)
+        if ttl is not None and not ttl > 0:
+            self._refuse(key)
+            return None
         size = 1 if self._weigh is None and self.max_count else self._checked_size(key, value)
         expires, soft = self.never if ttl is None else self._end_of(ttl), _NEVER_SOFT
         if self.aging is not None:
             expires, soft = self._aged(ttl)
-        with self.lock:
-            try:
-                if (flight is not None or self.flights) and self.flights.pop(key, None) is not flight is not None:
-                    return
-                gone = self._expired() if self._is_timed else []
-                entry = self.data.get(key)
-                if entry is None:
-                    if self._weigh is not None:
-                        self._make_room(size, gone)
-                    new = [value, 0, key, 0, expires, size, *soft]
-                    entry = self.data.setdefault(key, new)
-                else:
-                    new = None
-                if entry is new:
-                    if self._weigh is not None:
-                        self.size += size
-                    victim = self._policy.admit(entry, hashed)
-                    if victim is not None:
-                        self._let_go(victim, gone)
-                    if ttl is not None:
-                        self._is_timed = True
-                        self._deadlines.add(entry)
-                else:
-                    self._replace(entry, [value, expires, size, *soft], gone)
-                if tags or self._tags is not None:
-                    self._tag(entry, tags)
-            except BaseException as error:
-                self._mend(error)
-                raise
-        if gone and self.on_evict is not None:
-            self.tell(gone)
+        gone: list[Evicted] = []
+        try:
+            with self.lock:
+                try:
+                    if (flight is not None or self.flights) and self.flights.pop(key, None) is not flight is not None:
+                        return None
+                    if self._is_timed or self._is_torn:
+                        self._expire(gone)
+                    entry = self.data.get(key)
+                    if entry is None:
+                        if self._weigh is not None:
+                            self._make_room(size, gone)
+                        new = [value, 0, key, 0, expires, size, *soft]
+                        entry = self.data.setdefault(key, new)
+                    else:
+                        new = None
+                    if entry is new:
+                        if self._weigh is not None:
+                            self.size += size
+                        victim = self._policy.admit(entry, hashed)
+                        if victim is not None:
+                            self._let_go(victim, gone)
+                        if ttl is not None:
+                            self._is_timed = True
+                            self._deadlines.add(entry)
+                    elif only_new:
+                        return entry
+                    else:
+                        self._replace(entry, [value, expires, size, *soft], gone)
+                    if tags or self._tags is not None:
+                        self._tag(entry, tags)
+                    return entry  # noqa: TRY300 (it is the end)
+                except _ANYWHERE:
+                    self._is_torn = True
+                    self._mend(gone)
+                    raise
+                except Exception:  # each step is prepared for what users' code raises
+                    raise
+                except BaseException:
+                    self._is_torn = True
+                    self._mend(gone)
+                    raise
+        finally:
+            if gone and self.on_evict is not None:
+                self.tell(gone)
 
     def count_miss(self) -> None:
         """Count a read that found nothing."""
@@ -189,37 +216,23 @@ class Store:
             return self.failures
 
     def take(self, key: Any) -> Entry | None:
-        """Remove a key and return its entry, or None."""
-        gone: list[Evicted] = []
-        entry = self._exclusively(lambda: self._taken(key, gone))
-        self.tell(gone)
-        return entry
+        """Remove a key, and what was raised for it, and return its entry, or None."""
+        return self._exclusively(lambda gone: self._taken(key, gone))
 
     def take_next(self) -> Entry | None:
         """Remove the entry that would be evicted next, and return it."""
-        gone: list[Evicted] = []
-        entry = self._exclusively(lambda: self._taken_next(gone))
-        self.tell(gone)
-        return entry
+        return self._exclusively(self._taken_next)
 
     def remove(self, entries: Iterable[Entry], cause: str = "deleted") -> int:
         """Remove those entries that are still there, and return their number."""
-        gone: list[Evicted] = []
-        self._exclusively(lambda: self._removed(entries, cause, gone))
-        self.tell(gone)
-        return len(gone)
+        return self._exclusively(lambda gone: self._removed(entries, cause, gone))
 
     def shrink(self, is_enough: Callable[[], bool]) -> int:
         """Evict by policy until that is enough or nothing is left; return the number of entries evicted."""
-        gone: list[Evicted] = []
-        evicted = self._exclusively(lambda: self._shrunk(is_enough, gone))
-        self.tell(gone)
-        return evicted
+        return self._exclusively(lambda gone: self._shrunk(is_enough, gone))
 
     def discard(self, key: Any) -> bool:
         """Remove a key, and what was raised for it; False if there was no entry."""
-        if self.failures is not None:
-            self.failures.discard(key)
         return self.take(key) is not None
 
     def reclaim(self, need_bytes: int) -> int:
@@ -239,17 +252,12 @@ class Store:
 
     def clear(self) -> None:
         """Remove everything; the counts stay."""
-        gone: list[Evicted] = []
-        self._exclusively(lambda: self._cleared(gone))
-        self.tell(gone)
+        self._exclusively(self._cleared)
 
     def expire(self) -> int:
         """Remove what has expired, and return the number of entries left."""
-        if not self._is_timed:
-            return len(self.data)
-        gone: list[Evicted] = []
-        self._exclusively(lambda: gone.extend(self._expired()))
-        self.tell(gone)
+        if self._is_timed or self._is_torn:
+            self._exclusively(self._expire)
         return len(self.data)
 
     def entries(self) -> list[Entry]:
@@ -276,30 +284,8 @@ class Store:
 
     def restore(self, records: Iterable[Record]) -> int:
         """Put in what isn't there, each into the queue it was in, as far as there is room; return their number."""
-        restored = 0
-        for key, value, left, tags, is_proven in records:
-            with self.lock:
-                if key in self.data or len(self.data) >= self.max_count or (self.timeless and left is not None):
-                    continue
-                try:
-                    size = self._checked_size(key, value)
-                except TooLarge:
-                    continue
-                if self.size + size > self.max_size:
-                    continue
-                expires = self.never if left is None else self.timer() + left
-                soft = [] if self.aging is None else [_FOREVER if left is None else self.timer() + left - self.aging[1]]
-                entry = [value, 0, key, 0, expires, size, *soft]
-                self.data[key] = entry
-                self.size += size if self._weigh is not None else 0
-                self._policy.restore(entry, proven=is_proven)
-                if left is not None:
-                    self._is_timed = True
-                    self._deadlines.add(entry)
-                if tags:
-                    self._tag(entry, tags)
-                restored += 1
-        return restored
+        self.expire()
+        return sum(self._exclusively(partial(self._restored, record)) for record in records)
 
     def carriers(self, tags: Iterable[str]) -> list[Entry]:
         """Return the entries that carry any of these tags."""
@@ -321,6 +307,8 @@ class Store:
         torn = not self.lock.acquire(blocking=False)
         self.lock = threading.RLock()
         self.flights.clear()
+        if self.failures is not None:
+            self.failures.renew()
         if torn:
             self._policy.forget_all()
             self._deadlines.clear()
@@ -338,45 +326,86 @@ class Store:
             except Exception:  # noqa: BLE001 (whoever happens to put something in has nothing to do with it)
                 _logger().exception("on_evict(%r, ..., %r) failed; the entry is gone all the same", key, cause)
 
-    def _exclusively(self, change: Callable[[], T]) -> T:
-        """Return ``change()``, made under the lock; see `_mend`."""
-        with self.lock:
-            try:
-                return change()
-            except BaseException as error:
-                self._mend(error)
-                raise
+    def _exclusively(self, change: Callable[[list[Evicted]], T]) -> T:
+        """Return ``change(gone)``, made under the lock; then tell what has gone."""
+        gone: list[Evicted] = []
+        try:
+            with self.lock:
+                try:
+                    return change(gone)
+                except _ANYWHERE:
+                    self._is_torn = True
+                    self._mend(gone)
+                    raise
+                except Exception:  # each change is prepared for what users' code raises
+                    raise
+                except BaseException:
+                    self._is_torn = True
+                    self._mend(gone)
+                    raise
+        finally:
+            self.tell(gone)
 
     # -- under the lock
 
-    def _mend(self, error: BaseException) -> None:
-        """Have policy and sums follow the dictionary again, after an interrupt that may have struck between the two.
+    def _mend(self, gone: list[Evicted]) -> None:
+        """Have policy and sums follow the dictionary again, and the dictionary its limits.
 
-        Not after an Exception, for which each method is prepared.
+        After what may have struck between any two steps: an interrupt, or the end of the stack or of the memory. Those
+        may strike here too; `_is_torn` is there until it is done, and it is done before the next change.
         """
-        if isinstance(error, Exception):
-            return
         entries = list(self.data.values())
         self._policy.keep_only(entries)
         self._deadlines.clear()
         self.size = sum([entry[SIZE] for entry in entries]) if self._weigh is not None else 0
         for entry in entries:
             if entry[EXPIRES] != self.never:
+                self._is_timed = True
                 self._deadlines.add(entry)
+        while (len(self.data) > self.max_count or self.size > self.max_size) and self._evict(gone):
+            pass
+        self._is_torn = False
+
+    def _restored(self, record: Record, _: list[Evicted]) -> bool:
+        """Put an entry in as it once was; False if its key is there, or no room."""
+        key, value, left, tags, is_proven = record
+        if key in self.data or len(self.data) >= self.max_count or (self.timeless and left is not None):
+            return False
+        try:
+            size = self._checked_size(key, value)
+        except TooLarge:
+            return False
+        if self.size + size > self.max_size:
+            return False
+        expires = self.never if left is None else self.timer() + left
+        soft = [] if self.aging is None else [_FOREVER if left is None else self.timer() + left - self.aging[1]]
+        entry = [value, 0, key, 0, expires, size, *soft]
+        self.data[key] = entry
+        self.size += size if self._weigh is not None else 0
+        self._policy.restore(entry, proven=is_proven)
+        if left is not None:
+            self._is_timed = True
+            self._deadlines.add(entry)
+        if tags:
+            self._tag(entry, tags)
+        return True
 
     def _taken(self, key: Any, gone: list[Evicted]) -> Entry | None:
+        self._expire(gone)
         self.flights.pop(key, None)
-        gone += self._expired()
+        if self.failures is not None:
+            self.failures.take(key)
         entry = self.data.get(key)
         if entry is not None:
             self._remove(entry, "deleted", gone)
         return entry
 
-    def _removed(self, entries: Iterable[Entry], cause: str, gone: list[Evicted]) -> None:
+    def _removed(self, entries: Iterable[Entry], cause: str, gone: list[Evicted]) -> int:
         for entry in entries:
             if entry[BORN] != DEAD:
                 self._drop_flight(entry[KEY])
                 self._remove(entry, cause, gone)
+        return len(gone)
 
     def _drop_flight(self, key: Any) -> None:
         """Have what is being loaded for a key kept by nobody."""
@@ -385,7 +414,7 @@ class Store:
                 self.flights.pop(key, None)
 
     def _taken_next(self, gone: list[Evicted]) -> Entry | None:
-        gone += self._expired()
+        self._expire(gone)
         entry = self._policy.evict()
         if entry is not None:
             self._drop_flight(entry[KEY])
@@ -394,7 +423,7 @@ class Store:
         return entry
 
     def _shrunk(self, is_enough: Callable[[], bool], gone: list[Evicted]) -> int:
-        gone += self._expired()
+        self._expire(gone)
         expired = len(gone)
         while not is_enough() and self._evict(gone):
             pass
@@ -403,7 +432,7 @@ class Store:
     def _cleared(self, gone: list[Evicted]) -> None:
         self.flights.clear()
         self.failures = None
-        gone += self._expired()
+        self._expire(gone)
         entries = list(self.data.values())
         self.data.clear()
         self._policy.retired += sum([entry[HITS] for entry in entries])
@@ -416,13 +445,13 @@ class Store:
             entry[BORN] = DEAD
             gone.append((entry[KEY], entry[VALUE], "cleared"))
 
-    def _expired(self) -> list[Evicted]:
-        """Remove what has expired, and return it."""
-        gone: list[Evicted] = []
+    def _expire(self, gone: list[Evicted]) -> None:
+        """Remove what has expired; first of all mend what is torn."""
+        if self._is_torn:
+            self._mend(gone)
         if self._is_timed:
             for entry in self._deadlines.over(self.timer()):
                 self._remove(entry, "expired", gone)
-        return gone
 
     def _replace(self, entry: Entry, new: list[Any], gone: list[Evicted]) -> None:
         self.evictions["replaced"] += 1
@@ -529,11 +558,16 @@ class Store:
         sample = entries[:: max(1, len(entries) // _SAMPLE)]
         return len(entries) * sum(deep_size(entry) for entry in sample) / max(1, len(sample))
 
+    def _refuse(self, key: Any) -> None:
+        """Keep nothing for a key: what it had is replaced by what lives for no time."""
+        self.count_refusal()
+        self.take(key)
+
     def _checked_size(self, key: Any, value: Any) -> float:
         size = 1 if self._weigh is None else self._weigh(key, value)
         if not size <= self.max_size or not self.max_count:
             self.count_refusal()
-            raise TooLarge(f"value too large: {key!r} has a size of {size:,}, and the most is {self._most():,}")
+            raise TooLarge(f"value too large: {shown(key)} has a size of {size:,}, and the most is {self._most():,}")
         return size
 
     def _most(self) -> float:
@@ -560,6 +594,7 @@ class Store:
         self._tags.set(entry, tags)
 
 
+_ANYWHERE = (RecursionError, MemoryError)  # Exceptions that strike as an interrupt does, not only in users' code
 _FOREVER = math.inf
 _NEVER_SOFT: tuple[float, ...] = ()
 
