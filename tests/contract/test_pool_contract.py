@@ -295,6 +295,9 @@ def test_timeout_zero_takes_what_is_idle_or_nothing(driver):
 @pytest.mark.parametrize("timeout", [-1, math.nan, "1", True])
 def test_a_bad_timeout(driver, timeout):
     pool = driver.pool(max_size=1)
+    driver.use(pool)
+    with pytest.raises((TypeError, ValueError), match="timeout must be"):
+        driver.use(pool, timeout=timeout)
     driver.acquire(pool)
     with pytest.raises((TypeError, ValueError), match="timeout must be"):
         driver.acquire(pool, timeout)
@@ -824,6 +827,73 @@ def test_a_leak_is_told_though_it_began_after_the_last_upkeep(driver, caplog):
     driver.run(pool.release, conn)
 
 
+def test_a_lease_is_for_one_at_a_time(driver):
+    pool = driver.pool(max_size=1)
+    conn = driver.acquire(pool)
+    lease = pool.connection(PATIENCE)
+    if driver.name == "threads":
+        entering = driver.start(lease.__enter__)
+        driver.until(lambda: pool.stats().waiting == 1)
+        with pytest.raises(RuntimeError, match="entered already"):
+            lease.__enter__()
+    else:
+        task = driver.loop.create_task(lease.__aenter__())
+        driver.until(lambda: pool.stats().waiting == 1)
+        with pytest.raises(RuntimeError, match="entered already"):
+            driver._step(lease.__aenter__())
+
+        async def wait():
+            return await task
+
+        entering = lambda: driver._step(wait())  # noqa: E731
+    driver.run(pool.release, conn)
+    assert entering() is conn
+    if driver.name == "threads":
+        lease.__exit__(None, None, None)
+    else:
+        driver._step(lease.__aexit__(None, None, None))
+    assert pool.stats().idle == 1
+
+
+def test_one_lent_by_with_for_long_is_logged(driver, caplog):
+    clock = FakeClock()
+    pool = driver.pool(leak_after=10, timer=clock)
+    with caplog.at_level(logging.WARNING, "perfkit.pooling"):
+        driver.use(pool, lambda conn: clock.advance(11) and pool._keep_up())
+    assert "lent for 11.0 s" in caplog.text
+    assert "test_pool_contract.py" in caplog.text
+
+
+def test_a_breaker_that_is_reset_serves_soon(driver, server):
+    from perfkit import CircuitBreaker
+
+    breaker = CircuitBreaker(reset_timeout=3600)
+    breaker.trip()
+    pool = driver.pool(breaker=breaker, backoff=(0.01, 30))
+    with pytest.raises(errors.BreakerOpen):
+        driver.acquire(pool)
+    breaker.reset()
+
+    def serves():
+        try:
+            return driver.use(pool, lambda conn: conn.number) == 0
+        except errors.BreakerOpen:
+            return False
+
+    until = time.monotonic() + PATIENCE
+    while not serves():
+        assert time.monotonic() < until
+
+
+def test_nothing_is_discarded_by_none(driver):
+    pool = driver.pool()
+    conn = driver.acquire(pool)
+    with pytest.raises(errors.NotLent):
+        driver.run(pool.discard, None)
+    driver.run(pool.release, conn)
+    assert pool.stats().idle == 1
+
+
 # -- closing
 
 
@@ -915,3 +985,38 @@ def test_bad_arguments(driver, options, says):
 def test_connect_is_no_function(cls, connect):
     with pytest.raises(TypeError, match="connect must be a function"):
         cls(connect)
+
+
+@pytest.mark.parametrize("name", ["validate", "reset", "close"])
+def test_threads_can_not_await_a_hook(name):
+    async def hook(conn):
+        return True
+
+    with pytest.raises(TypeError, match=f"{name} is a coroutine function"):
+        Pool(object, **{name: hook})
+
+
+@pytest.mark.parametrize("name", ["validate", "reset"])
+def test_a_hook_that_is_interrupted_closes_the_connection(name, server):
+    struck = []
+
+    def hook(conn):
+        if not struck:
+            struck.append(conn)
+            raise KeyboardInterrupt
+
+    pool = Pool(server.connect, close=server.close, timer=(clock := FakeClock()), **{name: hook})
+    try:
+        with pool.connection():
+            pass
+        clock.advance(5)
+        with pool.connection():
+            pass
+    except KeyboardInterrupt as error:
+        held = error  # with its frames, as a debugger would
+    assert server.made[0].closed.wait(PATIENCE)
+    assert pool.stats().size <= 1
+    with pool.connection(PATIENCE) as conn:
+        assert conn.number == 1
+    assert held.__traceback__ is not None
+    pool.close()

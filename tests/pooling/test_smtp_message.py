@@ -180,6 +180,27 @@ def test_a_mail_needs_a_sender_and_a_recipient():
         prepare(b"no headers here\n\nbody", "a@x.org", "b@x.org")
 
 
+@pytest.mark.parametrize("name", ["X-Tag\r\nReply-To", "X-Tag\nBcc", "\nBcc", "X Tag", "X:Tag", "", "Ã"])
+@pytest.mark.parametrize("in_a_part", [False, True], ids=["message", "part"])
+def test_a_header_name_that_is_none_is_refused(name, in_a_part):
+    mail, part = MIMEMultipart(), MIMEText("body")
+    mail["From"], mail["To"] = "a@x.org", "b@x.org"
+    mail.attach(part)
+    (part if in_a_part else mail)._headers.append((name, "value"))
+    with pytest.raises(ValueError, match="a header's name may have"):
+        prepare(mail)
+
+
+@pytest.mark.parametrize("value", ["v\nInjected: 1\n\nx", "v\r\nInjected: 1", "v\rInjected: 1", "v\n\n x"])
+def test_a_line_break_in_a_header_of_a_part_is_refused(value):
+    mail, part = MIMEMultipart(), MIMEText("body")
+    mail["From"], mail["To"] = "a@x.org", "b@x.org"
+    mail.attach(part)
+    part["X-Tag"] = value
+    with pytest.raises(ValueError, match="has a line break in it"):
+        prepare(mail)
+
+
 def test_a_header_that_would_be_two_is_refused():
     mail = Message()
     mail["From"], mail["To"] = "a@x.org", "b@x.org"

@@ -17,6 +17,7 @@ WRONG = [
     ({"password": "x"}, "go together"),
     ({"username": "ada", "password": b"x"}, "password must be a str without NUL characters, not bytes"),
     ({"username": "ada", "password": "x\0y"}, "password must be a str without NUL"),
+    ({"username": "ada", "password": "secret\ud800"}, "password has characters that UTF-8 has no form for"),
     ({"auth": "XOAUTH2"}, "auth must be a function"),
     ({"auth": print, "username": "ada", "password": "x"}, "pass no password beside it"),
     ({"context": "default"}, "context must be an ssl.SSLContext"),
