@@ -25,7 +25,7 @@ class PoolStats:
     ``created`` counts connections made, ``closed`` those that left, by reason: "lifetime", "idle", "uses", "dead"
     (found so by ``validate``), "drained", "surplus" (``resize``), "discarded", "failed over", "lost" (whoever had it is
     gone), "closed" (the pool was). ``acquired`` counts lendings, ``timeouts`` callers who got none in time,
-    ``turned_away`` those whom `PoolFull` met, ``errors`` failed attempts to connect. ``wait`` is how long callers
+    ``turned_away`` those whom ``PoolFull`` met, ``errors`` failed attempts to connect. ``wait`` is how long callers
     waited for a connection, ``lifetime`` how long closed ones had lived; both in seconds.
     """
 
