@@ -65,7 +65,7 @@ def test_cancelled_at_each_word(fault, features, word, many):
             work = pool.send_many([message(0)]) if many else pool.send(message(0))
             task = asyncio.create_task(work)
             await asyncio.to_thread(reached.wait, 20)
-            await asyncio.sleep(0.02)  # until it is back to waiting
+            await asyncio.sleep(0.2)  # until it is back to waiting
             task.cancel()
             with pytest.raises(asyncio.CancelledError) as cancelled:
                 await task
