@@ -128,4 +128,7 @@ def log_left(name: str, patience: float, size: int, connecting: int, closing: in
 def _logger() -> Any:
     import logging
 
-    return logging.getLogger("perfkit.pooling")
+    found = logging.getLogger("perfkit.pooling")
+    if not found.handlers:  # without one, Python itself would print warnings on stderr
+        found.addHandler(logging.NullHandler())
+    return found
