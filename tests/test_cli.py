@@ -194,7 +194,7 @@ def test_workers_of_a_killed_demo_end_by_themselves(terminal, scratch):
 
 
 def test_a_terminal_gets_colour_and_a_progress_line(terminal):
-    process = start("demo", "--quick", stdout=terminal.fd, stderr=terminal.fd)
+    process = start("demo", "statefile", "--quick", stdout=terminal.fd, stderr=terminal.fd)
     terminal.hand_over()
     with process:
         said = terminal.read_to_end()

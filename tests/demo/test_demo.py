@@ -133,7 +133,7 @@ def test_an_input_file_is_only_read(content, tmp_path):
     os.utime(path, ns=(1_600_000_000_123_456_789, 1_600_000_000_123_456_789))
     path.chmod(0o444)
     before = path.stat()
-    done = demo("--input", str(path), scratch=tmp_path / "scratch")
+    done = demo("statefile", "--input", str(path), scratch=tmp_path / "scratch")
     assert (done.returncode, done.stderr) == (0, "")
     assert "State files: a copy of state file.json" in done.stdout
     assert path.read_bytes() == content
