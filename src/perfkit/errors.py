@@ -22,6 +22,7 @@
     │   ├── PoolClosed            (RuntimeError)            the pool was closed
     │   ├── PoolFull              (TimeoutError)            as many as may wait for a connection do so already
     │   ├── PoolLoopError         (RuntimeError)            an AsyncPool in another event loop than its own
+    │   ├── PoolReentered         (RuntimeError)            in the midst of what a pool does; it would hang
     │   └── PoolTimeout           (TimeoutError)            no connection came free in time
     └── StateFileError
         ├── StateFileConflict     (RuntimeError)            somebody wrote since the version that save() was based on
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from perfkit.pooling.errors import PoolError as PoolError
     from perfkit.pooling.errors import PoolFull as PoolFull
     from perfkit.pooling.errors import PoolLoopError as PoolLoopError
+    from perfkit.pooling.errors import PoolReentered as PoolReentered
     from perfkit.pooling.errors import PoolTimeout as PoolTimeout
     from perfkit.pooling.smtp_errors import DeliveryRefused as DeliveryRefused
     from perfkit.pooling.smtp_errors import DeliveryUnknown as DeliveryUnknown
@@ -85,6 +87,7 @@ _PARTS = {
     "PoolError": "perfkit.pooling.errors",
     "PoolFull": "perfkit.pooling.errors",
     "PoolLoopError": "perfkit.pooling.errors",
+    "PoolReentered": "perfkit.pooling.errors",
     "PoolTimeout": "perfkit.pooling.errors",
     "StateFileConflict": "perfkit.statefile.errors",
     "StateFileCorrupt": "perfkit.statefile.errors",

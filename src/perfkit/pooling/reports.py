@@ -6,10 +6,11 @@ import contextlib
 import itertools
 import sys
 import warnings
+from types import SimpleNamespace
 
 from perfkit._base.exceptions import without_frames
 from perfkit.errors import BreakerOpen
-from perfkit.pooling.errors import PoolTimeout
+from perfkit.pooling.errors import PoolReentered, PoolTimeout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +59,16 @@ def not_lent(name: str, conn: object, entries: Iterable[Entry]) -> str:
             " gives it back by itself"
         )
     return f"this connection isn't lent by {name}: release() and discard() take what its acquire() returned, once"
+
+
+def reentered(name: str) -> Exception:
+    """Return the error of code that would wait for what its own thread is in the middle of."""
+    return PoolReentered(
+        f"{name}: a signal handler or a finaliser runs in the middle of what its thread does with a pool, and would"
+        " wait for that: it may take a connection that is idle, but not wait for one. Have another thread do this, or"
+        " do it later",
+        pool=name,
+    )
 
 
 def where() -> tuple[str, ...]:
@@ -126,9 +137,15 @@ def log_left(name: str, patience: float, size: int, connecting: int, closing: in
 
 
 def _logger() -> Any:
-    import logging
+    try:
+        import logging
+    except ImportError:  # the interpreter is ending, and nothing can be loaded any more
+        return SimpleNamespace(warning=_silence, info=_silence)
 
     found = logging.getLogger("perfkit.pooling")
     if not found.handlers:  # without one, Python itself would print warnings on stderr
         found.addHandler(logging.NullHandler())
     return found
+
+
+def _silence(*said: object, **more: object) -> None: ...

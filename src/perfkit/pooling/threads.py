@@ -3,13 +3,19 @@
 The fast path takes no lock: an idle connection is popped from a deque, and appended to it again. All else is decided by
 the core under one lock, and done after that is given up: connecting, closing and checking by background threads,
 validating and resetting by the caller.
+
+A thread is in no line twice, and in none while it holds a pool's lock: a finaliser or a signal handler that comes by in
+the middle of that would wait for its own thread.
 """
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 import time
 from functools import partial
+from queue import Empty, SimpleQueue
 from types import CoroutineType
 from typing import Any
 
@@ -34,6 +40,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Pool"]
 
+
+class _Mine(threading.local):
+    """What this thread is in the middle of."""
+
+    is_deciding = False  # it holds a pool's lock, or carries out what was decided
+    lines: tuple[object, ...] = ()  # the pools in whose lines it stands
+
+
+_mine = _Mine()
 _workers = Workers(1 << 20, "perfkit-pool")  # as many as are connecting or closing at once: one may hang, not all
 
 
@@ -100,9 +115,8 @@ class Pool(PoolBase[C]):
     def _begin(self) -> None:
         super()._begin()
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-        self._watchers = 0  # calls that wait for something to be so of the whole pool
-        self._alarm = Alarm(self._keep_up)
+        self._watchers: list[SimpleQueue[None]] = []  # whose calls wait for something to be so of the whole pool
+        self._alarm = Alarm(self._ring)
 
     def connection(self, timeout: float | None = None) -> Lease[C]:
         """Lend a connection: ``with pool.connection() as conn:``.
@@ -150,9 +164,14 @@ class Pool(PoolBase[C]):
         May be called again.
         """
         patience = wait_of(timeout, 5.0)
-        self._decide(self._core.shut, self._timer())
+        self._order(self._core.shut, self._timer())
+        if _mine.is_deciding:  # who would have to go on for that is this thread
+            return
+        if sys.is_finalizing():  # nor do other threads go on
+            patience = 0.0
         if not self._watch_until(self._is_over, patience):
-            reports.log_left(self.name, patience, self._core.size, self._core.connecting, self._closing)
+            core = self._core
+            reports.log_left(self.name, patience, core.size, core.connecting, len(core.leaving))
 
     def __enter__(self) -> Pool[C]:
         return self
@@ -187,6 +206,8 @@ class Pool(PoolBase[C]):
 
     def _wait(self, timeout: float | None, *, again: bool = False) -> Entry:
         patience = wait_of(timeout, self._options.timeout)
+        if _mine.is_deciding or self in _mine.lines:
+            raise reports.reentered(self.name) if patience else self._too_late(patience)
         started, since = time.perf_counter(), self._timer()
         while True:
             ticket = Ticket(since)
@@ -200,10 +221,11 @@ class Pool(PoolBase[C]):
 
     def _queue(self, ticket: Ticket, left: float, patience: float, *, again: bool) -> Entry | None:
         """Wait in line, and return what is handed over, or what is idle; None if another was quicker."""
+        before, _mine.lines = _mine.lines, (*_mine.lines, self)
         try:
             self._decide(self._core.ask, ticket, self._timer(), again=again)
             self._ring_by(time.monotonic() + WHILE_WAITED_FOR)
-            if not ticket.wait(left) and self._decide(self._core.withdraw, ticket):
+            if not ticket.wait(left) and self._decide(self._core.withdraw, ticket) and not ticket.is_told:
                 ticket.error = self._decide(self._too_late, patience)
         except BaseException:
             self._decide(self._core.withdraw, ticket)
@@ -212,6 +234,8 @@ class Pool(PoolBase[C]):
             elif self._waiting:  # told at the last moment; then another has to be
                 self._hand_on()
             raise
+        finally:
+            _mine.lines = before
         if ticket.error is not None:
             raise without_frames(ticket.error)
         if ticket.entry is not None:
@@ -225,7 +249,7 @@ class Pool(PoolBase[C]):
         """Tell whether a connection may be lent; else let go of it."""
         now = self._timer()
         if now >= entry.expires_at:
-            self._decide(self._core.close, entry, entry.retired or "lifetime", now)
+            self._order(self._core.close, entry, entry.retired or "lifetime", now)
             return False
         try:
             if self._is_alive(entry.conn):
@@ -233,7 +257,7 @@ class Pool(PoolBase[C]):
         except BaseException:  # interrupted in the middle of a question, to which the answer may come yet
             self._drop(entry)
             raise
-        self._decide(self._core.suspect, entry, self._timer())
+        self._order(self._core.suspect, entry, self._timer())
         return False
 
     def _is_alive(self, conn: C) -> bool:
@@ -259,49 +283,72 @@ class Pool(PoolBase[C]):
 
     # -- deciding, and doing what was decided
 
+    def _is_deciding(self) -> bool:
+        return _mine.is_deciding
+
     def _decide(self, decision: Callable[..., R], *args: Any, **more: Any) -> R:
-        todo = None
+        if _mine.is_deciding:
+            raise reports.reentered(self.name)
         try:
-            with self._lock:
-                try:
-                    return decision(*args, **more)
-                finally:
-                    todo = self._taken_todo()
-                    if self._watchers:
-                        self._changed.notify_all()
+            return self._locked(decision, *args, **more)
         finally:
-            if todo is not None:
-                self._carry_out(todo)
-            if self._returned or self._core.lost:
+            self._tell_watchers()
+            if self._has_come():
                 self._settle()
 
+    def _look(self, at: Callable[[], R]) -> R:
+        if _mine.is_deciding:
+            return at()
+        try:
+            return self._locked(at)
+        finally:
+            if self._has_come():
+                self._settle()
+
+    def _locked(self, decision: Callable[..., R], *args: Any, **more: Any) -> R:
+        """Return ``decision(...)``, made under the lock, and do what is to be done then."""
+        before, _mine.is_deciding = _mine.is_deciding, True
+        try:
+            try:
+                with self._lock:
+                    return decision(*args, **more)
+            finally:
+                if self._core.todo:
+                    self._carry_out()
+        finally:
+            _mine.is_deciding = before
+
     def _settle(self) -> None:
-        """Take in what has come back, unless somebody has the lock: he does it when he is done.
+        """Take in what has come, unless somebody has the lock: he does it when he is done.
 
         Asked for first, then taken by ``with``, which no interrupt leaves locked. It is never this thread that has it
         then, so it comes free; and of two threads that have two pools' locks, one sees that the other's is taken.
         """
-        while (self._returned or self._core.lost) and not self._lock.locked():
-            with self._lock:
-                lost = self._take_in()
-                todo = self._taken_todo()
-                if self._watchers:
-                    self._changed.notify_all()
-            if todo is not None:
-                self._carry_out(todo)
+        while self._has_come() and not self._lock.locked():
+            lost = self._locked(self._take_in)
+            self._tell_watchers()
             if lost:
                 reports.warn_of_lost(self.name, lost)
 
     def _watch_until(self, is_so: Callable[[], bool], patience: float) -> bool:
         """Wait until something is so of the whole pool; False if the time is up."""
-        with self._lock:
-            self._watchers += 1
-            try:
-                became_so = self._changed.wait_for(is_so, min(patience, threading.TIMEOUT_MAX))
-            finally:
-                self._watchers -= 1
-        self._settle()
-        return became_so
+        until = time.perf_counter() + patience
+        gate: SimpleQueue[None] = SimpleQueue()
+        try:
+            self._watchers.append(gate)
+            while not self._look(is_so):
+                left = until - time.perf_counter()
+                if left <= 0 or _mine.is_deciding:
+                    return False
+                with contextlib.suppress(Empty):
+                    gate.get(timeout=min(left, threading.TIMEOUT_MAX))
+            return True
+        finally:
+            self._watchers.remove(gate)
+
+    def _tell_watchers(self) -> None:
+        for gate in self._watchers.copy():
+            gate.put(None)
 
     def _do(self, work: Callable[[Any], Any], thing: Any) -> None:
         job = partial(self._context.copy().run, partial(work, thing))
@@ -318,36 +365,33 @@ class Pool(PoolBase[C]):
         except BaseException as raised:  # noqa: BLE001 (it is those who wait that are to be told)
             error = raised if isinstance(raised, Exception) else RuntimeError(f"connect() raised {raised!r}")
             reports.log_failure(self.name, error)
-            self._decide(
-                self._core.failed,
-                attempt,
-                without_frames(error),
-                self._timer(),
-                is_final=is_final(error),
-            )
+            failed = partial(self._core.failed, is_final=is_final(error))
+            self._order(failed, attempt, without_frames(error), self._timer())
             self._see_to_it()
         else:
-            self._decide(self._core.connected, attempt, self._entry(conn, place), self._timer())
+            self._order(self._core.connected, attempt, self._entry(conn, place), self._timer())
 
     def _return_to_first(self, attempt: Attempt) -> None:
         try:
             conn, place = self._sources.preferred().connect()
         except BaseException as error:  # noqa: BLE001 (the others serve on)
             reports.log_failure(self.name, error)
-            self._decide(self._core.give_up, attempt, self._timer())
+            self._order(self._core.give_up, attempt, self._timer())
         else:
-            self._decide(self._core.fall_back, attempt, self._entry(conn, place), self._timer())
+            self._order(self._core.fall_back, attempt, self._entry(conn, place), self._timer())
 
     def _check(self, entry: Entry) -> None:
         if self._is_alive(entry.conn):
             self._trust(entry)
             self._give_back(entry)
         else:
-            self._decide(self._core.close, entry, "dead", self._timer())
+            self._order(self._core.close, entry, "dead", self._timer())
 
     def _end(self, entry: Entry) -> None:
+        if not self._look(partial(self._core.ending, entry)):
+            return
         self._lifetimes.record(max(0.0, self._timer() - entry.created))
-        conn, entry.conn = entry.conn, None
+        conn, core = entry.conn, self._core
         close = self._options.close or getattr(type(conn), "close", None)
         try:
             if close is not None and type(result := close(conn)) is CoroutineType:
@@ -356,9 +400,13 @@ class Pool(PoolBase[C]):
         except BaseException:  # noqa: BLE001 (nobody is there to be told; the connection is out of the pool)
             reports.log_close(self.name)
         finally:
-            self._decide(self._has_ended)
+            entry.conn = None
+            self._order(core.ended, entry)
 
-    # -- upkeep, in the maintenance thread
+    # -- upkeep, in a worker, for it writes to the log
+
+    def _ring(self) -> None:
+        self._do(Pool._keep_up, self)
 
     def _ring_in(self, seconds: float) -> None:
         self._alarm.set(seconds)
