@@ -10,7 +10,7 @@ from perfkit import registry
 from perfkit.pooling.smtp_crew import Crew
 from perfkit.pooling.smtp_errand import Errand, SessionEnds
 from perfkit.pooling.smtp_lent import LentSMTP
-from perfkit.pooling.smtp_message import prepare
+from perfkit.pooling.smtp_message import check_are_many, prepare
 from perfkit.pooling.smtp_options import options_of
 from perfkit.pooling.smtp_stats import SMTPStats, Tally
 from perfkit.pooling.smtp_transport import SocketConnection
@@ -150,6 +150,11 @@ class SMTPPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    async def __aenter__(self) -> SMTPPool:
+        raise TypeError("an SMTPPool is for threads and would stop the event loop: use a perfkit.AsyncSMTPPool")
+
+    async def __aexit__(self, *_: object) -> None: ...
+
     def send(self, message: Mail, to_addrs: Recipients = None, from_addr: str | None = None) -> Delivery:
         """Send one mail; return what has become of it.
 
@@ -179,8 +184,13 @@ class SMTPPool:
         """
         errand = Errand(prepare(message, to_addrs, from_addr))
         waiting = [errand]
-        self._carry(Trip(lambda: waiting.pop() if waiting else None, self._tally))
-        return errand.outcome()
+        try:
+            self._carry(Trip(lambda: waiting.pop() if waiting else None, self._tally))
+            return errand.outcome()
+        except BaseException as error:
+            errand.broken_off(error, self._options.terms.server)
+            self._tally.end(errand)
+            raise
 
     def send_many(
         self, messages: Iterable[Mail], progress: Callable[[Delivery], object] | None = None
@@ -200,7 +210,8 @@ class SMTPPool:
         are not sent then. Whoever must know which were, passes ``progress``. If there is no connection to be had at
         all, every mail that is left fails with that error, without another try.
         """
-        with Crew(self._carry, self._tally, self._max_size, progress) as crew:
+        check_are_many(messages, may_await=False)
+        with Crew(self._carry, self._options.terms.server, self._tally, self._max_size, progress) as crew:
             for message in messages:
                 crew.give(message)
             crew.finish()
@@ -260,9 +271,8 @@ class SMTPPool:
                 if session.was_stale:
                     self._pool.drain()
                 trip.session_ended(error, session)
-            except BaseException as error:
+            except BaseException:  # whoever made the trip concludes its mails
                 self._pool.discard(connection)
-                trip.broken_off(error, session)
                 raise
             else:
                 trip.look()
