@@ -1,7 +1,11 @@
-"""KeyboardInterrupt in the middle of sending, at any place of the mail pool's: the next mail goes, none comes twice."""
+"""KeyboardInterrupt in the middle of sending, at any place of the mail pool's: the next mail goes, none comes twice.
+
+Whoever was interrupted is told if the mail was taken, or may have been; and the figures have every mail once.
+"""
 
 import logging
 import os
+import re
 import warnings
 
 import interrupting
@@ -15,26 +19,59 @@ ENOUGH = 3  # places found wrong
 THE_POOLS = "is_quiet"  # it calls this to look after a connection: what an interrupt does there is its own concern
 
 
+class Sending:
+    """A mail that is sent, perhaps interrupted, and what the sender knows of it then."""
+
+    def __init__(self, pool, number):
+        self.subject = f"Report {number}"
+        self._send = lambda: pool.send(message(number))
+        self.told = ""
+
+    def __call__(self):
+        try:
+            self._send()
+        except KeyboardInterrupt as error:
+            self.told = " ".join(getattr(error, "__notes__", []))
+            raise
+        else:
+            self.told = "it is delivered"
+
+    @property
+    def possible(self):
+        """How many of it there may be."""
+        return {1} if "it is delivered" in self.told else {0, 1} if "may have been delivered" in self.told else {0}
+
+    def is_counted(self, figures, others):
+        """Tell whether the figures say the same. Interrupted early, there is no mail yet to have failed."""
+        expected = (others + (self.possible == {1}), self.possible == {0, 1})
+        return (figures.delivered, figures.unknown) == expected and figures.failed <= (self.possible == {0})
+
+
 @pytest.mark.parametrize("used", [False, True], ids=["a new connection", "a kept one"])
 def test_interrupted_anywhere(fault, pool, used, monkeypatch, caplog):
     monkeypatch.setattr(interrupting, "OURS", (OURS,))
     caplog.set_level(logging.CRITICAL)  # a connection left in nobody's hands is told of
-    server = fault()
-    wrong, at, struck = [], 0, ""
+    server, sent, wrong, at, struck = fault(), [], [], 0, ""
     while struck is not None and len(wrong) < ENOUGH:
         made = pool(server, max_size=1, timeout=1)
+        sending = Sending(made, at)
         if used:
             made.send(message(f"{at} before"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
-            struck = interrupting.interrupted(lambda made=made, at=at: made.send(message(at)), at)
+            struck = interrupting.interrupted(sending, at)
+            sent.append((sending, struck))
             try:
                 made.send(message(f"{at} after"))
             except OSError as error:
                 wrong += [f"{struck}: {error!r}"] if struck is None or THE_POOLS not in struck else []
+            else:
+                if not sending.is_counted(made.stats(), others=1 + used):
+                    wrong.append(f"{struck}: {sending.told!r}, {made.stats()}")
         at += 1
         made.close(0.1)
     assert wrong == []
     assert at > 50
-    subjects = [taken.content.split(b"Subject: ")[1].split(b"\r\n")[0] for taken in server.taken]
+    subjects = [re.search(rb"Subject: (.+)\r\n", taken.content)[1].decode() for taken in server.taken]
     assert len(subjects) == len(set(subjects))
+    assert [(struck, it.told) for it, struck in sent if subjects.count(it.subject) not in it.possible] == []
