@@ -6,11 +6,12 @@ Whoever was interrupted is told if the mail was taken, or may have been; and the
 import logging
 import os
 import re
+import threading
 import warnings
 
 import interrupting
 import pytest
-from smtp_servers import message
+from smtp_servers import PATIENCE, message
 
 import perfkit.pooling
 
@@ -75,3 +76,25 @@ def test_interrupted_anywhere(fault, pool, used, monkeypatch, caplog):
     subjects = [re.search(rb"Subject: (.+)\r\n", taken.content)[1].decode() for taken in server.taken]
     assert len(subjects) == len(set(subjects))
     assert [(struck, it.told) for it, struck in sent if subjects.count(it.subject) not in it.possible] == []
+
+
+def test_interrupted_in_the_middle_of_many(fault, pool):
+    reached, may_go_on = threading.Event(), threading.Event()
+
+    def plan(connection, command, nth):
+        if (command, nth) == ("CONTENT", 2):
+            reached.set()
+            may_go_on.wait(PATIENCE)
+
+    def mails():
+        yield from (message(number, Message_ID=f"<{number}@example.com>") for number in range(3))
+        assert reached.wait(PATIENCE)
+        raise KeyboardInterrupt
+
+    made = pool(fault(plan), max_size=1, timeout=PATIENCE)
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        made.send_many(mails())
+    [note] = interrupted.value.__notes__
+    assert "had taken 2 of its mails; these may have been delivered or not: <2@example.com>; the others were" in note
+    may_go_on.set()
+    assert made.send(message(4)).ok

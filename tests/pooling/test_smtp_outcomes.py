@@ -4,7 +4,7 @@ import smtplib
 import threading
 
 import pytest
-from smtp_servers import CLOSE, FEATURES, HANG, FaultServer, Proxy, message
+from smtp_servers import CLOSE, FEATURES, HANG, PATIENCE, FaultServer, Proxy, message
 
 from perfkit.pooling import smtp_errors as errors
 
@@ -147,7 +147,7 @@ def test_a_death_in_the_envelope_is_made_good(fault, pools, features, command):
 def test_a_death_in_the_content_is_made_good(fault, pools, features):
     """Content that the system took and the server didn't read may have been read, for all we know: so it is large."""
     server = fault(once(0, "DATA", 0, ["354 go on", CLOSE]), features=features)
-    mail = b"From: ada@example.com\nTo: crew@example.com\n\n" + (b"x" * 70 + b"\n") * 300_000
+    mail = b"From: ada@example.com\nTo: crew@example.com\n\n" + (b"x" * 70 + b"\n") * 180_000
     assert pools(server).send(mail).ok
     assert [taken.connection for taken in server.taken] == [1]
 
@@ -181,6 +181,30 @@ def test_a_death_in_the_middle_of_many_leaves_one_unknown(fault, pools, features
     assert [delivery.ok for delivery in deliveries] == [True, True, False, True, True, True]
     assert isinstance(deliveries[2].error, errors.DeliveryUnknown)
     assert subjects(server) == [b"Report %d" % number for number in range(6)]
+
+
+def test_a_server_that_ends_each_connection_after_a_mail_without_a_word_gets_all(fault, pools, features):
+    """What it cuts is the envelope behind, which is no try of that mail."""
+    server = fault(lambda connection, command, nth: ["250 ok", CLOSE] if command == "CONTENT" else None, features)
+    deliveries = pools(server, max_size=1).send_many(message(number) for number in range(8))
+    assert [delivery.error for delivery in deliveries] == [None] * 8
+    assert subjects(server) == [b"Report %d" % number for number in range(8)]
+
+
+def test_a_verdict_that_does_not_come_is_not_the_error_of_the_mail_behind(fault, pools, features):
+    server = fault(once(0, "CONTENT", 0, HANG), features=features)
+    mails = [message(number) for number in range(2)]
+    first, second = pools(server, max_size=1, timeout=PATIENCE, final_timeout=0.1).send_many(mails)
+    assert isinstance(first.error, errors.DeliveryUnknown)
+    assert second.ok
+
+
+def test_a_mail_that_gets_no_connection_has_failed(fault, pools):
+    server = fault(once(0, "GREETING", 0, "554 no"))
+    pool = pools(server)
+    with pytest.raises(errors.MailRefused):
+        pool.send(message())
+    assert pool.stats().failed == 1
 
 
 def test_what_is_no_smtp_is_a_death(fault, pools, features):

@@ -134,12 +134,13 @@ class Session:
                 f"{letter.message_id} was not sent"
             )
         if letter.is_8bit and "8BITMIME" not in features:
-            if letter.to_7bit is None:
+            seven = _in_7bit(letter)
+            if seven is None:
                 raise MailUnsupported(
                     f"{self.server} does not offer 8BITMIME, and mail {letter.message_id} has 8-bit characters: encode "
                     "its parts as base64 or quoted-printable"
                 )
-            letter = letter.to_7bit()
+            letter = seven
         if features.max_size is not None and letter.size > features.max_size:
             raise MailUnsupported(
                 f"{self.server} takes mails of up to {features.max_size} bytes, and mail {letter.message_id} has "
@@ -230,6 +231,13 @@ class Session:
         if not said.is_good and not said.is_refusal:
             raise MailProtocolError(f"{self.server} answers a mail's content with {said}")
         errand.conclude(said, self.server)
+
+
+def _in_7bit(letter: Letter) -> Letter | None:
+    try:
+        return letter.to_7bit() if letter.to_7bit else None
+    except UnicodeError:  # a part that isn't text
+        return None
 
 
 def _lines(commands: Sequence[Command]) -> bytes:
