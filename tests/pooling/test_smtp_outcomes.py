@@ -191,6 +191,19 @@ def test_a_server_that_ends_each_connection_after_a_mail_without_a_word_gets_all
     assert subjects(server) == [b"Report %d" % number for number in range(8)]
 
 
+def test_a_mail_that_ends_each_connection_fails_alone(fault, pools, features):
+    """Behind another one, too, it is at stake once the server has answered to it."""
+
+    def plan(connection, command, nth):
+        return CLOSE if command == "RCPT" and "poison" in server.lines[-1][1] else None
+
+    server = fault(plan, features=features)
+    mails = [message(0), message(1, to="poison@x.org"), message(2)]
+    good, bad, too = pools(server, max_size=1).send_many(mails)
+    assert (good.ok, type(bad.error), too.ok) == (True, errors.MailConnectionLost, True)
+    assert server.connections == 4
+
+
 def test_a_verdict_that_does_not_come_is_not_the_error_of_the_mail_behind(fault, pools, features):
     server = fault(once(0, "CONTENT", 0, HANG), features=features)
     mails = [message(number) for number in range(2)]

@@ -57,7 +57,8 @@ class SMTPPool:
         max_size: how many connections there may be at once.
         min_size: how many are kept however long they are idle.
         max_uses: how many mails one takes before it is replaced (providers allow 25 to 100); None for any number.
-        timeout: seconds for each of: a connection to come free, connecting, each answer of the server.
+        timeout: seconds for each of: a connection to come free, each answer of the server. Connecting and the greeting
+            have four fifths of it, so that who waits for a connection learns why there is none.
         final_timeout: seconds for the server's word on a mail it has: long, because who gives up there doesn't know
             whether it was sent (RFC 5321, section 4.5.3.2.6, asks for ten minutes).
         max_idle: seconds after which an idle connection is closed; servers do it after one to five minutes.
@@ -177,7 +178,7 @@ class SMTPPool:
             TypeError, ValueError: it is no message, or has no sender or recipients, or an address is none; one with a
                 line break would be a command.
 
-        Interrupted by KeyboardInterrupt, the exception has a note if nobody knows whether the mail was delivered.
+        Interrupted by KeyboardInterrupt, the exception has a note if the mail was taken by then, or may have been.
 
         Cost: where the server offers PIPELINING, two round trips on a connection that is there; else four and one for
         each further recipient.
@@ -197,18 +198,25 @@ class SMTPPool:
     ) -> list[Delivery]:
         """Send mails, each to the recipients in its headers; return what has become of each, in their order.
 
-        A mail that can't be sent fails alone: its `Delivery` has the ``error`` that `send` would raise. Where the
+        A mail that can't be sent fails alone: its `Delivery` has the ``error`` that `send` would raise. So does what is
+        no message at all; the error names its place. Where the
         server offers PIPELINING, the envelope of a mail goes out with the content of the one before. Further
         connections, up to ``max_size``, are opened while mails wait.
 
         Args:
-            messages: messages as for `send`. They are taken from an iterator as they are sent, at most eight for each
+            messages: messages as for `send`, in a list, or an iterable. They are taken from an iterator as they are sent, at most eight for each
                 connection ahead; it runs in the calling thread.
             progress: called with each `Delivery`, as soon as may be, in the calling thread.
 
         What ``messages`` or ``progress`` raises is raised here, once the mails under way are finished; those that wait
         are not sent then. Whoever must know which were, passes ``progress``. If there is no connection to be had at
         all, every mail that is left fails with that error, without another try.
+
+        Interrupted by KeyboardInterrupt, it waits for nothing; the exception has a note that says how many mails were
+        taken by then, and which may have been.
+
+        Raises:
+            TypeError: ``messages`` is one message, or nothing that messages could be taken from. Nothing was sent.
         """
         check_are_many(messages, may_await=False)
         with Crew(self._carry, self._options.terms.server, self._tally, self._max_size, progress) as crew:

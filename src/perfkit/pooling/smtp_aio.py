@@ -33,8 +33,9 @@ class AsyncSMTPPool:
     milliseconds for each megabyte of attachments.
 
     Cancellation: a mail that was not handed over is not delivered. If a task is cancelled after the final dot and
-    before the server's word, nobody knows: the CancelledError has a note that says so, and `stats` counts it. A
-    connection that was in the middle of something is closed, and its place in the pool is free.
+    before the server's word, nobody knows: the CancelledError has a note that says so, and `stats` counts it. What
+    `asyncio.timeout` and `asyncio.wait_for` raise has that error as its ``__cause__``. A connection that was in the
+    middle of something is closed, and its place in the pool is free.
 
     Used by one event loop. Close it with ``await pool.aclose()``, or use it with ``async with``.
     """
@@ -135,7 +136,8 @@ class AsyncSMTPPool:
 
         ``messages`` may be an asynchronous iterator. ``progress`` is an ordinary function, called on the event loop.
 
-        Cancelled, nothing more is sent, and what is under way is broken off; see the class.
+        Cancelled, nothing more is sent, and what is under way is broken off; the CancelledError has a note that says
+        how many mails were taken by then, and which may have been.
         """
         check_are_many(messages, may_await=True)
         async with Crew(self._carry, self._options.terms.server, self._tally, self._max_size, progress) as crew:
