@@ -204,26 +204,29 @@ class SMTPPool:
         connections, up to ``max_size``, are opened while mails wait.
 
         Args:
-            messages: messages as for `send`, in a list, or an iterable. They are taken from an iterator as they are sent, at most eight for each
-                connection ahead; it runs in the calling thread.
+            messages: a list, or another iterable, of messages as for `send`. They are taken from an iterator as they
+                are sent, at most eight for each connection ahead; it runs in the calling thread.
             progress: called with each `Delivery`, as soon as may be, in the calling thread.
 
         What ``messages`` or ``progress`` raises is raised here, once the mails under way are finished; those that wait
-        are not sent then. Whoever must know which were, passes ``progress``. If there is no connection to be had at
-        all, every mail that is left fails with that error, without another try.
-
-        Interrupted by KeyboardInterrupt, it waits for nothing; the exception has a note that says how many mails were
-        taken by then, and which may have been.
+        are not sent then. Interrupted by KeyboardInterrupt, it waits for nothing. Either error has a note that says how
+        many mails were taken, and which may have been; whoever must know each, passes ``progress``. If there is no
+        connection to be had at all, every mail that is left fails with that error, without another try.
 
         Raises:
             TypeError: ``messages`` is one message, or nothing that messages could be taken from. Nothing was sent.
         """
         check_are_many(messages, may_await=False)
-        with Crew(self._carry, self._options.terms.server, self._tally, self._max_size, progress) as crew:
-            for message in messages:
-                crew.give(message)
-            crew.finish()
-        return crew.batch.deliveries()
+        crew = Crew(self._carry, self._options.terms.server, self._tally, self._max_size, progress)
+        try:
+            with crew:
+                for message in messages:
+                    crew.give(message)
+                crew.finish()
+            return crew.batch.deliveries()
+        except BaseException as error:
+            crew.give_account(error)
+            raise
 
     @contextmanager
     def connection(self) -> Iterator[smtplib.SMTP]:

@@ -140,12 +140,16 @@ class AsyncSMTPPool:
         how many mails were taken by then, and which may have been.
         """
         check_are_many(messages, may_await=True)
-        async with Crew(self._carry, self._options.terms.server, self._tally, self._max_size, progress) as crew:
-            async with aclosing(_each(messages)) as each:
+        crew = Crew(self._carry, self._options.terms.server, self._tally, self._max_size, progress)
+        try:
+            async with crew, aclosing(_each(messages)) as each:
                 async for message in each:
                     await crew.give(message)
-            await crew.finish()
-        return crew.batch.deliveries()
+                await crew.finish()
+            return crew.batch.deliveries()
+        except BaseException as error:
+            crew.give_account(error)
+            raise
 
     async def warm(self) -> None:
         """Open ``min_size`` connections now."""

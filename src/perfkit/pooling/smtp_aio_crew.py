@@ -50,23 +50,20 @@ class Crew:
             self._break_off()
         try:
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        except asyncio.CancelledError as cancelled:
+        except asyncio.CancelledError:
             self._break_off()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             if not is_broken_off:
-                self._note(cancelled)
                 raise
-        if error is not None and is_broken_off:
-            self._note(error)
+
+    def give_account(self, error: BaseException) -> None:
+        """Have what ends `send_many` early say what has become of the mails."""
+        if said := self.batch.account(self._server):
+            error.add_note(said)
 
     def _break_off(self) -> None:
         for task in self._tasks:
             task.cancel()
-
-    def _note(self, error: BaseException) -> None:
-        """Have an error say what has become of the mails."""
-        if said := self.batch.account(self._server):
-            error.add_note(said)
 
     async def give(self, message: Mail) -> None:
         """Have a mail sent; wait until there is room for the next."""

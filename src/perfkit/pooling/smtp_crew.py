@@ -47,11 +47,15 @@ class Crew:
         with self._changed:
             self.batch.stop()
             self._changed.notify_all()
-            said = self.batch.account(self._server)
-        if error is None or isinstance(error, Exception):
+        if error is None or isinstance(error, Exception):  # an interrupt waits for nobody
             for thread in self._threads:
                 thread.join()
-        elif said:  # an interrupt waits for nobody
+
+    def give_account(self, error: BaseException) -> None:
+        """Have what ends `send_many` early say what has become of the mails."""
+        with self._changed:
+            said = self.batch.account(self._server)
+        if said:
             error.add_note(said)
 
     def give(self, message: Mail) -> None:
