@@ -17,6 +17,7 @@ import perfkit.pooling
 
 OURS = os.path.join(os.path.dirname(perfkit.pooling.__file__), "smtp")
 ENOUGH = 3  # places found wrong
+STEP = 7  # places from one that is tried to the next, where they are many
 THE_POOLS = "is_quiet"  # it calls this to look after a connection: what an interrupt does there is its own concern
 
 
@@ -98,3 +99,35 @@ def test_interrupted_in_the_middle_of_many(fault, pool):
     assert "had taken 2 of its mails; these may have been delivered or not: <2@example.com>; the others were" in note
     may_go_on.set()
     assert made.send(message(4)).ok
+
+
+def test_interrupted_anywhere_in_many(fault, pool, monkeypatch, caplog):
+    """What was taken, once nobody sends any more, is what the account says, or one of those nobody knows of more."""
+    monkeypatch.setattr(interrupting, "OURS", (OURS,))
+    caplog.set_level(logging.CRITICAL)
+    server, told, wrong, at, struck = fault(), [], [], 0, ""
+
+    def send_some():
+        try:
+            made.send_many(message(number, Message_ID=f"<{at}.{number}@example.com>") for number in range(3))
+        except KeyboardInterrupt as error:
+            told[:] = getattr(error, "__notes__", [""])
+            raise
+
+    while struck is not None:
+        made = pool(server, max_size=1, timeout=PATIENCE)
+        told[:] = ["had taken 3 of"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            struck = interrupting.interrupted(send_some, at)
+        for thread in threading.enumerate():
+            if thread.name == "perfkit-smtp":
+                thread.join(PATIENCE)
+        made.close(0.1)
+        there = sum(f"Message-ID: <{at}.".encode() in mail.content for mail in server.taken)
+        sure = sum(int(number) for number in re.findall(r"had taken (\d) of", told[0]))
+        if len(told) != 1 or not sure <= there <= sure + len(re.findall(r"<\d+\.\d@", told[0])):
+            wrong.append(f"{struck}: {there} are there, and {told}")
+        at += STEP
+    assert wrong == []
+    assert at > 10 * STEP
