@@ -126,8 +126,12 @@ class Core:
 
     @property
     def entries(self) -> list[Entry]:
-        """The connections that are in the pool, lent or not, and not lost."""
-        return [entry for reference in list(self._entries.values()) if (entry := reference()) is not None]
+        """The connections that are in the pool, lent or not, and not lost.
+
+        Of a pool that the collector is about to end, the weak references are gone already when a ``__del__`` closes it.
+        """
+        alive = [entry for reference in list(self._entries.values()) if (entry := reference()) is not None]
+        return list({id(entry): entry for entry in [*self.idle.copy(), *alive]}.values())
 
     # -- somebody wants one
 
