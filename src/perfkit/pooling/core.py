@@ -202,9 +202,9 @@ class Core:
     def hand_over(self, entry: Entry) -> None:
         """Give a connection to whoever waits the longest; make it idle if nobody does."""
         while self.waiting:
-            first = self._first()
+            first = next(iter(self.waiting))
             is_given = first.give(entry)
-            self.waiting.pop(first, None)
+            del self.waiting[first]
             if is_given:
                 return
         self.idle.append(entry)
@@ -402,7 +402,7 @@ class Core:
             self.idle.append(entry)
             first = self._first()
             first.nudge()
-            self.waiting.pop(first, None)
+            del self.waiting[first]
         else:
             self.hand_over(entry)
 
@@ -413,7 +413,7 @@ class Core:
         while self.waiting:
             first = self._first()
             first.fail(error)
-            self.waiting.pop(first, None)
+            del self.waiting[first]
 
     def _close_the_rest(self) -> None:
         """Have those closed that an interrupt has kept from it."""
