@@ -137,7 +137,7 @@ async def assert_whole(pool, server):
     assert pool.stats().created == server.made
     await pool.aclose()
     assert server.made == server.closed + pool.stats().closed["lost"]
-    assert not pool._tasks
+    await until(lambda: not pool._tasks)
 
 
 # -- what random users do
@@ -419,6 +419,20 @@ def test_eager_tasks_and_functions_that_never_wait():
         assert closed["closed"] == stats.created
 
     run(main(), asyncio.eager_task_factory)
+
+
+def test_a_task_factory_that_takes_no_context(server, kind):
+    """As factories did before 3.11."""
+
+    def factory(loop, coroutine):
+        return asyncio.Task(coroutine, loop=loop)
+
+    async def main():
+        pool = server.pool(**kind)
+        await take_by_with(pool)
+        await assert_whole(pool, server)
+
+    run(main(), factory)
 
 
 # -- loops

@@ -30,7 +30,12 @@ class Beginning:
         """
         if sys.is_finalizing():  # 3.11 would wait for the thread to begin, for ever
             raise RuntimeError("the interpreter is ending: no thread can be started any more")
-        threading.Thread(target=self._run, args=(work,), name=name, daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(work,), name=name, daemon=True).start()
+        except RuntimeError as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # threading fails when one strikes as it waits
+                raise error.__context__ from None
+            raise
 
     def called_off(self) -> bool:
         """See to it that the work is not begun; False if it is."""

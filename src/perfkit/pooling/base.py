@@ -129,12 +129,10 @@ class PoolBase(Generic[C]):
         Raises NotLent for one that isn't lent: released twice, not this pool's, or lent by ``with``, which gives back
         by itself.
         """
-        entry = self._lent.pop(id(conn), None)
+        entry = self._lent.pop(id(conn), None) or self._lent.back_from_the_gone(conn)
         if entry is None:
             raise NotLent(reports.not_lent(self.name, conn, self._entries()), pool=self.name)
         entry.conn = conn
-        if self._gone:
-            self._lent.check(entry)
         self._give(entry)
 
     def discard(self, conn: C) -> None:
@@ -142,7 +140,7 @@ class PoolBase(Generic[C]):
 
         Raises NotLent for one that isn't lent.
         """
-        entry = self._lent.pop(id(conn), None)
+        entry = self._lent.pop(id(conn), None) or self._lent.back_from_the_gone(conn)
         if entry is not None:
             entry.conn = conn
             self._drop(entry)
@@ -260,7 +258,7 @@ class PoolBase(Generic[C]):
         now = self._timer()
         while self._returned:
             self._core.give_back(self._returned.popleft(), now)
-        self._lent.let_go()
+        self._gone.clear()  # which ends those that are not lent any more
         return self._core.find_lost(now)
 
     def _carry_out(self) -> None:
@@ -288,11 +286,11 @@ class PoolBase(Generic[C]):
         if not self._is_plain:
             if not self._is_ready(entry):
                 return
-        elif self._waiting or entry.retired is not None:
+        elif self._waiting:
             self._give_back(entry)
             return
         self._idle.append(entry)
-        if self._waiting or entry.retired is not None:  # since we looked
+        if self._waiting or entry.retired is not None:
             self._hand_on()
 
     def _is_ready(self, entry: Entry) -> bool:

@@ -126,8 +126,12 @@ class Core:
 
     @property
     def entries(self) -> list[Entry]:
-        """The connections that are in the pool, lent or not, and not lost."""
-        return [entry for reference in list(self._entries.values()) if (entry := reference()) is not None]
+        """The connections that are in the pool, lent or not, and not lost.
+
+        Of a pool that the collector is about to end, the weak references are gone already when a ``__del__`` closes it.
+        """
+        alive = [entry for reference in list(self._entries.values()) if (entry := reference()) is not None]
+        return list({id(entry): entry for entry in [*self.idle.copy(), *alive]}.values())
 
     # -- somebody wants one
 
@@ -198,9 +202,9 @@ class Core:
     def hand_over(self, entry: Entry) -> None:
         """Give a connection to whoever waits the longest; make it idle if nobody does."""
         while self.waiting:
-            first = self._first()
+            first = next(iter(self.waiting))
             is_given = first.give(entry)
-            self.waiting.pop(first, None)
+            del self.waiting[first]
             if is_given:
                 return
         self.idle.append(entry)
@@ -398,7 +402,7 @@ class Core:
             self.idle.append(entry)
             first = self._first()
             first.nudge()
-            self.waiting.pop(first, None)
+            del self.waiting[first]
         else:
             self.hand_over(entry)
 
@@ -409,7 +413,7 @@ class Core:
         while self.waiting:
             first = self._first()
             first.fail(error)
-            self.waiting.pop(first, None)
+            del self.waiting[first]
 
     def _close_the_rest(self) -> None:
         """Have those closed that an interrupt has kept from it."""

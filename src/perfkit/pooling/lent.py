@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections import deque
 from typing import Any
 
 TYPE_CHECKING = False
@@ -25,7 +24,7 @@ class Lent(dict[int, Any]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gone: deque[int] = deque()  # whose connection is
+        self.gone: dict[int, Entry] = {}  # whose connection is; whoever decides next lets go of them
 
     def put(self, entry: Entry) -> Any:
         """Return the connection of an entry, which is kept under it."""
@@ -37,24 +36,23 @@ class Lent(dict[int, Any]):
         self[entry.key] = entry  # last: from here on an interrupt has the borrower let go of the connection
         return conn
 
-    def check(self, entry: Entry) -> None:
-        """See whether the connection that comes back was gone already. If so, its own end may have closed it."""
-        if entry.watch and entry.watch() is None:
+    def back_from_the_gone(self, conn: Any) -> Entry | None:
+        """Return the entry of a connection that the collector has begun to end. It is not to be lent again."""
+        entry = self.gone.pop(id(conn), None)
+        if entry is not None:
             entry.watch = None
             entry.retire("discarded")
-
-    def let_go(self) -> None:
-        """Let go of those whose connection is gone."""
-        while self.gone:
-            key = self.gone[0]
-            entry = self.get(key)
-            if entry is not None and entry.watch and entry.watch() is None:
-                self.pop(key, None)
-            self.gone.popleft()
+        return entry
 
     def _watch(self, entry: Entry) -> None:
-        key, gone = entry.key, self.gone
+        key = entry.key
+
+        def gone(_: object) -> None:
+            entry = self.pop(key, None)
+            if entry is not None:
+                self.gone[key] = entry
+
         try:
-            entry.watch = weakref.ref(entry.conn, lambda _: gone.append(key))
+            entry.watch = weakref.ref(entry.conn, gone)
         except TypeError:
             entry.watch = False

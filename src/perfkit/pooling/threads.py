@@ -221,8 +221,9 @@ class Pool(PoolBase[C]):
 
     def _queue(self, ticket: Ticket, left: float, patience: float, *, again: bool) -> Entry | None:
         """Wait in line, and return what is handed over, or what is idle; None if another was quicker."""
-        before, _mine.lines = _mine.lines, (*_mine.lines, self)
+        before = _mine.lines
         try:
+            _mine.lines = (*before, self)
             self._decide(self._core.ask, ticket, self._timer(), again=again)
             self._ring_by(time.monotonic() + WHILE_WAITED_FOR)
             if not ticket.wait(left) and self._decide(self._core.withdraw, ticket) and not ticket.is_told:
@@ -307,9 +308,10 @@ class Pool(PoolBase[C]):
 
     def _locked(self, decision: Callable[..., R], *args: Any, **more: Any) -> R:
         """Return ``decision(...)``, made under the lock, and do what is to be done then."""
-        before, _mine.is_deciding = _mine.is_deciding, True
+        before = _mine.is_deciding
         try:
             try:
+                _mine.is_deciding = True
                 with self._lock:
                     return decision(*args, **more)
             finally:
