@@ -8,13 +8,13 @@ import sys
 import warnings
 
 from perfkit._base.exceptions import without_frames
+from perfkit._base.logs import logger
 from perfkit.errors import BreakerOpen
 from perfkit.pooling.errors import PoolTimeout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
     from perfkit.pooling.core import Core
     from perfkit.pooling.entry import Entry
@@ -74,7 +74,7 @@ def where() -> tuple[str, ...]:
 
 def log_leak(name: str, seconds: float, taken_by: tuple[str, ...]) -> None:
     """Log a connection that is lent for long."""
-    _logger().warning(
+    logger("pooling").warning(
         "%s: a connection is lent for %.1f s; it was taken at %s", name, seconds, ", from ".join(taken_by)
     )
 
@@ -84,7 +84,7 @@ def warn_of_lost(name: str, lost: list[Entry]) -> None:
     for entry in lost:
         taken = f"; it was taken at {', from '.join(entry.taken_by)}" if entry.taken_by else ""
         said = f"{name}: a connection was never given back, and nobody holds it any more{taken}"
-        _logger().warning("%s", said)
+        logger("pooling").warning("%s", said)
         with contextlib.suppress(ResourceWarning):  # where warnings are errors this is no place to raise one
             warnings.warn(said, ResourceWarning, stacklevel=2)
 
@@ -93,42 +93,35 @@ def log_failure(name: str, error: BaseException) -> None:
     """Log an attempt to connect that failed; a breaker's refusal is none."""
     if isinstance(error, BreakerOpen):
         return
-    _logger().warning("%s could not connect: %s: %s", name, type(error).__name__, error)
+    logger("pooling").warning("%s could not connect: %s: %s", name, type(error).__name__, error)
 
 
 def log_dead(name: str, why: object) -> None:
     """Log a connection that was found dead."""
     said = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else why
-    _logger().info("%s: a connection is dead (%s); it is replaced", name, said)
+    logger("pooling").info("%s: a connection is dead (%s); it is replaced", name, said)
 
 
 def log_reset(name: str) -> None:
     """Log a reset that failed."""
-    _logger().warning("%s: reset() failed; the connection is closed", name, exc_info=True)
+    logger("pooling").warning("%s: reset() failed; the connection is closed", name, exc_info=True)
 
 
 def log_close(name: str) -> None:
     """Log a close that failed."""
-    _logger().warning("%s: closing a connection failed", name, exc_info=True)
+    logger("pooling").warning("%s: closing a connection failed", name, exc_info=True)
 
 
 def log_close_awaits(name: str) -> None:
     """Log a close that wasn't awaited."""
-    _logger().warning("%s: close() is a coroutine function, which was not awaited: use a perfkit.AsyncPool", name)
+    logger("pooling").warning(
+        "%s: close() is a coroutine function, which was not awaited: use a perfkit.AsyncPool", name
+    )
 
 
 def log_left(name: str, patience: float, size: int, connecting: int, closing: int) -> None:
     """Log what was not closed in time."""
-    _logger().warning(
+    logger("pooling").warning(
         "%s is closed, but after %g s %d connections are lent still, %d being made and %d being closed",
         *(name, patience, size, connecting, closing),
     )
-
-
-def _logger() -> Any:
-    import logging
-
-    found = logging.getLogger("perfkit.pooling")
-    if not found.handlers:  # without one, Python itself would print warnings on stderr
-        found.addHandler(logging.NullHandler())
-    return found

@@ -10,10 +10,10 @@ from contextvars import ContextVar
 
 from perfkit import registry
 from perfkit._base import fork
+from perfkit._base.logs import logger
 from perfkit.resilience import limits
 from perfkit.resilience.circuit import FAILED, NEUTRAL, OK, SLOW, Circuit, HalfOpen, Refusal, Rules
 from perfkit.resilience.errors import BreakerOpen
-from perfkit.resilience.logs import logger
 from perfkit.resilience.windows import CountWindow, TimeWindow
 from perfkit.resilience.wrapping import call, name_of, wrap
 
@@ -331,11 +331,11 @@ class CircuitBreaker:
         import logging
 
         level = logging.WARNING if after == "open" else logging.INFO
-        logger().log(level, "breaker %r: %s, was %s", self.name, after, before)
+        logger("resilience").log(level, "breaker %r: %s, was %s", self.name, after, before)
         try:
             self._changed(before, after)
         except Exception:  # noqa: BLE001 (it is logged; the call itself went as it went)
-            logger().exception("on_change of breaker %r failed", self.name)
+            logger("resilience").exception("on_change of breaker %r failed", self.name)
 
     def _changed(self, before: State, after: State) -> None:
         if self._on_change is not None:

@@ -11,9 +11,9 @@ from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.decorating import COROUTINE_FUNCTION, checked_kind
 from perfkit._base.histogram import Histogram
+from perfkit._base.logs import logger
 from perfkit.resilience import limits
 from perfkit.resilience.beats import Beats
-from perfkit.resilience.logs import logger
 from perfkit.resilience.wrapping import name_of
 
 TYPE_CHECKING = False
@@ -228,9 +228,9 @@ class Heartbeat:
 
     def _tell(self, event: Event) -> Any:
         if event == "lost":
-            logger().warning("heartbeat %r: lost, after %d misses in a row", self.name, self._misses)
+            logger("resilience").warning("heartbeat %r: lost, after %d misses in a row", self.name, self._misses)
         else:
-            logger().info("heartbeat %r: back", self.name)
+            logger("resilience").info("heartbeat %r: back", self.name)
         hook = self._hooks[event]
         return None if hook is None else hook(self)
 

@@ -9,9 +9,9 @@ import sys
 import weakref
 from contextvars import copy_context
 
+from perfkit._base.logs import logger
 from perfkit._base.maintenance import Alarm
 from perfkit._base.workers import Workers
-from perfkit.resilience.logs import logger
 from perfkit.resilience.wrapping import refuse_coroutine
 
 TYPE_CHECKING = False
@@ -130,11 +130,11 @@ def _tell(reference: weakref.ref[Heartbeat]) -> None:
 
 def log_failed_hook(heartbeat: Heartbeat) -> None:
     """Log the error that a hook has raised."""
-    logger().exception("a hook of heartbeat %r failed", heartbeat.name)
+    logger("resilience").exception("a hook of heartbeat %r failed", heartbeat.name)
 
 
 def log_failed_beat(reference: weakref.ref[Heartbeat], error: BaseException) -> None:
     """Say why a beat is a miss."""
     heartbeat = reference()
     if heartbeat is not None:
-        logger().debug("heartbeat %r: a miss", heartbeat.name, exc_info=error)
+        logger("resilience").debug("heartbeat %r: a miss", heartbeat.name, exc_info=error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from random import random
 
+from perfkit._base.logs import logger
 from perfkit.resilience.attempts import (
     ATTEMPTS,
     BUDGET,
@@ -16,7 +17,6 @@ from perfkit.resilience.attempts import (
     least_wait,
 )
 from perfkit.resilience.errors import BreakerOpen
-from perfkit.resilience.logs import logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Run:
         why = _WHY[reason].format(attempts=retry._plan.attempts, timeout=retry._plan.timeout)
         with suppress(Exception):  # an error that takes no note is raised without
             _annotate(error, self._name, failures.note(self._name, elapsed, why))
-        logger().info(
+        logger("resilience").info(
             "retry %r: gave up after %d attempts in %.3f s: %s: %s",
             self._name,
             failures.number,
@@ -119,7 +119,9 @@ class Run:
 
     def _tell(self, error: Exception, wait: float, elapsed: float) -> None:
         number = self._failures.number
-        logger().debug("retry %r: attempt %d: %s: again in %.3f s", self._name, number, described(error), wait)
+        logger("resilience").debug(
+            "retry %r: attempt %d: %s: again in %.3f s", self._name, number, described(error), wait
+        )
         if self._retry._on_retry is None:
             return
         from perfkit.resilience.stats import RetryEvent
@@ -127,7 +129,7 @@ class Run:
         try:
             self._retry._on_retry(RetryEvent(self._name, number, error, wait, elapsed))
         except Exception:  # noqa: BLE001 (it is logged; the retry goes on all the same)
-            logger().exception("on_retry of retry %r failed", self._name)
+            logger("resilience").exception("on_retry of retry %r failed", self._name)
 
 
 def slept(pause: Any) -> Any:
