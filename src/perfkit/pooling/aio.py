@@ -15,14 +15,12 @@ from threading import get_ident
 from time import monotonic
 from typing import Any, cast
 
-from perfkit._base.exceptions import without_frames
 from perfkit.pooling import reports
 from perfkit.pooling.aio_lease import AsyncLease, Ticket
 from perfkit.pooling.base import C, PoolBase
 from perfkit.pooling.errors import PoolLoopError
 from perfkit.pooling.options import wait_of
 from perfkit.pooling.pauses import WHILE_WAITED_FOR
-from perfkit.pooling.sources import is_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -336,17 +334,8 @@ class AsyncPool(PoolBase[C]):
         except asyncio.CancelledError:
             self._decide(self._core.give_up, attempt, self._timer())
             raise
-        except BaseException as raised:  # noqa: BLE001 (it is those who wait that are to be told)
-            error = raised if isinstance(raised, Exception) else RuntimeError(f"connect() raised {raised!r}")
-            reports.log_failure(self.name, error)
-            self._decide(
-                self._core.failed,
-                attempt,
-                without_frames(error),
-                self._timer(),
-                is_final=is_final(error),
-            )
-            self._see_to_it()
+        except BaseException as error:  # noqa: BLE001 (it is those who wait that are to be told)
+            self._has_failed(attempt, error)
         else:
             self._decide(self._core.connected, attempt, self._entry(conn, place), self._timer())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Generic
 
-from perfkit._base.exceptions import without_frames
+from perfkit._base.exceptions import to_raise
 from perfkit.pooling.base import C
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ class Ticket(asyncio.Future["Entry"]):
     def fail(self, error: Exception) -> None:
         """Hand over an error instead."""
         if not self.done():
-            self.set_exception(without_frames(error))
+            self.set_exception(to_raise(error))
 
 
 class AsyncLease(Generic[C]):

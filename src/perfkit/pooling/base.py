@@ -23,13 +23,14 @@ from perfkit.pooling.errors import NotLent
 from perfkit.pooling.lent import Lent
 from perfkit.pooling.options import Options, check_sizes, refuse_coroutine_functions
 from perfkit.pooling.pauses import pause_of
-from perfkit.pooling.sources import sources_of
+from perfkit.pooling.sources import sources_of, why_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from perfkit.pooling.core import Todo
+    from perfkit.pooling.entry import Attempt
     from perfkit.pooling.stats import PoolStats
     from perfkit.resilience import CircuitBreaker
 
@@ -332,7 +333,15 @@ class PoolBase(Generic[C]):
     def _too_late(self, patience: float) -> Exception:
         """Return the error of a caller whose time is up. While nobody else decides."""
         self._timeouts += 1
-        return reports.timeout_error(self._core, patience)
+        stops_loop = not self._may_await and reports.runs_loop()
+        return reports.timeout_error(self._core, patience, is_watching=self._is_watching, stops_loop=stops_loop)
+
+    def _has_failed(self, attempt: Attempt, raised: BaseException) -> None:
+        """Take note that connect() has failed, and tell those who wait if no waiting will mend it."""
+        reports.log_failure(self.name, raised)
+        error, is_final = reports.kept(self.name, raised), why_final(raised) is not None
+        self._decide(self._core.failed, attempt, error, self._timer(), is_final=is_final)
+        self._see_to_it()
 
     def _watch(self, entry: Entry) -> None:
         entry.taken_at, entry.taken_by = self._timer(), reports.where()

@@ -7,10 +7,11 @@ import itertools
 import sys
 import warnings
 
-from perfkit._base.exceptions import without_frames
+from perfkit._base.exceptions import annotate, outlined, to_raise
 from perfkit._base.logs import logger
 from perfkit.errors import BreakerOpen
 from perfkit.pooling.errors import PoolTimeout
+from perfkit.pooling.sources import why_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count(1)
 _FRAMES = 3
+_LEAKS = "; with leak_after=60 it logs where a connection was taken that is lent for more than 60 s"
+_STOPS = "; an event loop runs in this thread, and stood still while this waited: use a perfkit.AsyncPool there"
 
 
 def name_of(name: object, connect: object) -> str:
@@ -33,21 +36,49 @@ def name_of(name: object, connect: object) -> str:
     return name
 
 
-def timeout_error(core: Core, patience: float) -> Exception:
+def kept(name: str, raised: BaseException) -> Exception:
+    """Return the error of an attempt to connect as it is kept, for whoever is told of it."""
+    error: BaseException = raised
+    if not isinstance(error, Exception):
+        error = RuntimeError(f"connect() raised {raised!r}")
+        error.__cause__ = raised
+    found = outlined(error)
+    if found is not raised:
+        raised.__traceback__ = None  # or one that is raised again and again would be longer each time
+    why = why_final(raised)
+    if why is not None:
+        annotate(found, heading := _could_not(name), f"{heading}, and does not try again at once: {why}")
+    return found
+
+
+def timeout_error(core: Core, patience: float, *, is_watching: bool, stops_loop: bool) -> Exception:
     """Return the error of a caller whose time is up. Under the lock."""
     if core.error is not None and not core.size:
-        error = without_frames(core.error)
-        error.add_note(f"{core.name} could not connect within {patience:g} s")
+        error = to_raise(core.error)
+        if not core.is_final:  # then it has a note already
+            annotate(error, heading := _could_not(core.name), f"{heading} within {patience:g} s")
         return error
     lent = core.size - len(core.idle)
+    hints = [_LEAKS] if lent and not is_watching else []
+    hints += [_STOPS] if stops_loop else []
     found = PoolTimeout(
-        f"{core.name}: no connection came free within {patience:g} s; {lent} of at most {core.max_size} are in use,"
-        f" {core.connecting} are being made, {len(core.waiting)} other callers wait",
+        f"{core.name}: no connection came free within {patience:g} s (in use: {lent} of at most {core.max_size}; being"
+        f" made: {core.connecting}; others who wait: {len(core.waiting)})" + "".join(hints),
         pool=core.name,
         timeout=patience,
     )
     found.__cause__ = core.error
     return found
+
+
+def _could_not(name: str) -> str:
+    return f"{name} could not connect"
+
+
+def runs_loop() -> bool:
+    """Tell whether an event loop runs in this thread. In a program that has no asyncio none does."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def not_lent(name: str, conn: object, entries: Iterable[Entry]) -> str:
@@ -122,6 +153,6 @@ def log_close_awaits(name: str) -> None:
 def log_left(name: str, patience: float, size: int, connecting: int, closing: int) -> None:
     """Log what was not closed in time."""
     logger("pooling").warning(
-        "%s is closed, but after %g s %d connections are lent still, %d being made and %d being closed",
+        "%s is closed, but not all were back after %g s (lent: %d; being made: %d; being closed: %d)",
         *(name, patience, size, connecting, closing),
     )

@@ -13,7 +13,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any
 
-from perfkit._base.exceptions import without_frames
+from perfkit._base.exceptions import to_raise
 from perfkit._base.maintenance import Alarm
 from perfkit._base.workers import Workers
 from perfkit.pooling import reports
@@ -21,7 +21,6 @@ from perfkit.pooling.base import C, PoolBase
 from perfkit.pooling.lease import Lease, Ticket, WatchedLease
 from perfkit.pooling.options import wait_of
 from perfkit.pooling.pauses import WHILE_WAITED_FOR
-from perfkit.pooling.sources import is_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -171,11 +170,13 @@ class Pool(PoolBase[C]):
         try:
             entry = self._idle.pop()
         except IndexError:
-            return self._wait(timeout)
-        if entry.retired is not None or (not self._is_plain and self._timer() >= entry.trusted_until):
-            return self._examined(entry, timeout)
-        entry.uses += 1
-        return entry
+            pass  # and not here, or what is raised while waiting would have this as its context
+        else:
+            if entry.retired is not None or (not self._is_plain and self._timer() >= entry.trusted_until):
+                return self._examined(entry, timeout)
+            entry.uses += 1
+            return entry
+        return self._wait(timeout)
 
     def _examined(self, entry: Entry, timeout: float | None) -> Entry:
         """Return an entry that was idle if it is fit, or another."""
@@ -213,7 +214,7 @@ class Pool(PoolBase[C]):
                 self._hand_on()
             raise
         if ticket.error is not None:
-            raise without_frames(ticket.error)
+            raise to_raise(ticket.error)
         if ticket.entry is not None:
             return ticket.entry
         try:
@@ -315,17 +316,8 @@ class Pool(PoolBase[C]):
     def _make(self, attempt: Attempt) -> None:
         try:
             conn, place = self._sources.connect()
-        except BaseException as raised:  # noqa: BLE001 (it is those who wait that are to be told)
-            error = raised if isinstance(raised, Exception) else RuntimeError(f"connect() raised {raised!r}")
-            reports.log_failure(self.name, error)
-            self._decide(
-                self._core.failed,
-                attempt,
-                without_frames(error),
-                self._timer(),
-                is_final=is_final(error),
-            )
-            self._see_to_it()
+        except BaseException as error:  # noqa: BLE001 (it is those who wait that are to be told)
+            self._has_failed(attempt, error)
         else:
             self._decide(self._core.connected, attempt, self._entry(conn, place), self._timer())
 

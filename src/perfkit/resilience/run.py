@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from random import random
 
+from perfkit._base.exceptions import annotate
 from perfkit._base.logs import logger
 from perfkit.resilience.attempts import (
     ATTEMPTS,
@@ -107,7 +108,7 @@ class Run:
         elapsed = retry._timer() - self._began
         why = _WHY[reason].format(attempts=retry._plan.attempts, timeout=retry._plan.timeout)
         with suppress(Exception):  # an error that takes no note is raised without
-            _annotate(error, self._name, failures.note(self._name, elapsed, why))
+            annotate(error, heading_of(self._name), failures.note(self._name, elapsed, why))
         logger("resilience").info(
             "retry %r: gave up after %d attempts in %.3f s: %s: %s",
             self._name,
@@ -137,11 +138,3 @@ def slept(pause: Any) -> Any:
     if pause is None:
         raise TypeError("sleep must return what can be awaited, as asyncio.sleep does: these are coroutines")
     return pause
-
-
-def _annotate(error: Exception, name: str, note: str) -> None:
-    """Put the note on an error, instead of the one it has from before: errors are raised again and again."""
-    earlier = getattr(error, "__notes__", None)
-    if earlier:
-        error.__notes__ = [other for other in earlier if not other.startswith(heading_of(name))]
-    error.add_note(note)
