@@ -6,6 +6,8 @@ import gc
 import logging
 import math
 import pickle
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -869,6 +871,45 @@ def test_an_open_breaker_is_told_at_once(driver, server):
 
 
 # -- leaks
+
+
+def test_a_pool_that_is_dropped_with_connections_says_so(driver):
+    pool = driver.pool(connect=object, name="orders")
+    driver.pools.clear()
+    driver.use(pool)
+    pool.itself = pool
+    del pool
+    with pytest.warns(ResourceWarning, match=r"Pool 'orders' size=1.* was dropped, .* call a?close\(\)"):
+        gc.collect()
+
+
+def test_one_that_has_none_or_is_closed_is_dropped_in_silence(driver):
+    unused, closed = driver.pool(connect=object), driver.pool(connect=object)
+    driver.pools.clear()
+    driver.use(closed)
+    driver.close(closed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del unused, closed
+        gc.collect()
+
+
+def test_at_the_end_of_the_interpreter_nothing_is_said():
+    program = "import perfkit; pool = perfkit.Pool(object); pool.release(pool.acquire())"
+    command = [sys.executable, "-W", "always", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_lease_is_not_the_connection(driver):
+    lease = driver.pool(name="orders").connection()
+    block = "async with" if driver.name == "tasks" else "with"
+    with pytest.raises(
+        AttributeError, match=rf"no attribute 'execute': .* write `{block} pool.connection\(\) as conn:`"
+    ):
+        lease.execute("SELECT 1")
+    assert not hasattr(lease, "fetchall")
+    assert repr(lease) == f"<{type(lease).__name__} of 'orders': not entered; not the connection>"
 
 
 def test_a_lease_that_is_dropped(driver, server):

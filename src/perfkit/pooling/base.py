@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 import time
 from collections import deque
 from contextvars import copy_context
@@ -181,6 +182,9 @@ class PoolBase(Generic[C]):
     def __del__(self) -> None:
         for entry in getattr(self, "_idle", ()):  # nobody is left who would take it for lost
             entry.is_over = True
+        core = getattr(self, "_core", None)
+        if core is not None and core.size and not core.is_closed and not sys.is_finalizing():
+            reports.warn_of_unclosed(self, "aclose" if self._may_await else "close")
 
     # -- what a driver has
 

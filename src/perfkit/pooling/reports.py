@@ -91,6 +91,25 @@ def not_lent(name: str, conn: object, entries: Iterable[Entry]) -> str:
     return f"this connection isn't lent by {name}: release() and discard() take what its acquire() returned, once"
 
 
+def lease(thing: object, name: str, *, is_entered: bool) -> str:
+    """Return how a lease shows itself."""
+    return f"<{type(thing).__name__} of {name!r}: {'entered' if is_entered else 'not entered'}; not the connection>"
+
+
+def no_attribute(thing: object, name: str, block: str) -> str:
+    """Return why a lease has no such attribute, to whoever takes it for the connection."""
+    return (
+        f"{type(thing).__name__!r} object has no attribute {name!r}: pool.connection() is for a block and is not the"
+        f" connection itself; write `{block} pool.connection() as conn:` and use conn in it"
+    )
+
+
+def warn_of_unclosed(pool: object, close: str) -> None:
+    """Warn of a pool that was dropped, as Python does of sockets. For a finaliser."""
+    said = f"{pool!r} was dropped, and nobody closes its connections now: call {close}() when you are done with a pool"
+    warnings.warn(said, ResourceWarning, source=pool, stacklevel=2)
+
+
 def where() -> tuple[str, ...]:
     """Return the innermost frames of the caller that aren't ours, as "file:line in function"."""
     frame = sys._getframe(1)

@@ -46,8 +46,9 @@ class Pool(PoolBase[C]):
     Connections are made in background threads, so a call waits for ``timeout`` at most even if ``connect`` hangs. If
     ``connect`` fails, it is tried again, one attempt at a time, after a pause that doubles from ``backoff[0]`` to
     ``backoff[1]``, each shortened by up to a half at random; whoever waits gets the last attempt's error when his time
-    is up, or at once where another attempt is of no use: a breaker is open, it is a TypeError or the like, or the error
-    has an attribute ``permanent`` that is True.
+    is up, or at once where another attempt is of no use: a breaker is open, the error has an attribute ``permanent``
+    that is True, or it is a mistake of the program (TypeError, AttributeError, NameError, ImportError and the like; a
+    KeyError or IndexError that is no subclass). A note on it says which of these.
 
     What leaves ``with`` by an exception is validated before it is lent again. By one that is no Exception (an
     interrupt, a cancellation, a generator closed in the middle) the connection is closed, because an answer may be on
@@ -85,7 +86,8 @@ class Pool(PoolBase[C]):
 
     Guarantees: thread-safe. A connection is lent to one at a time. None is lost by timeouts, errors or interrupts: one
     that nobody holds any more (the lease was dropped, a generator never finished) is not lent again, for somebody may
-    still use it, but its place is freed, with a ResourceWarning. After a fork the child's pool is empty, and the
+    still use it, but its place is freed, with a ResourceWarning. So is a pool reported that is dropped with connections
+    before `close`. After a fork the child's pool is empty, and the
     parent's connections are neither used nor closed there. Background work runs in the context variables of the pool's
     maker. Cost: about half a microsecond for ``with`` where one is idle (CPython 3.11).
 
