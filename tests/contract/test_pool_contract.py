@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import gc
+import inspect
 import logging
 import math
 import pickle
@@ -1177,3 +1178,19 @@ def test_a_hook_that_is_interrupted_closes_the_connection(name, server):
         assert conn.number == 1
     assert held.__traceback__ is not None
     pool.close()
+
+
+@pytest.mark.parametrize("cls", [Pool, AsyncPool])
+def test_a_wrong_call_names_the_pool(cls):
+    name = cls.__name__
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'maxsize'"):
+        cls(object, maxsize=3)
+    with pytest.raises(TypeError, match=rf"^{name}\(\) missing 1 required positional argument: 'connect'"):
+        cls()
+
+
+def test_the_signature_of_an_async_pool_shows_coroutine_functions():
+    shown = {cls: inspect.signature(cls).parameters for cls in (Pool, AsyncPool)}
+    assert "Callable[[], Awaitable[C]]" in shown[AsyncPool]["connect"].annotation
+    assert "Awaitable" not in shown[Pool]["connect"].annotation
+    assert list(shown[AsyncPool]) == list(shown[Pool])

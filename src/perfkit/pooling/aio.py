@@ -15,6 +15,7 @@ from threading import get_ident
 from time import monotonic
 from typing import Any, cast
 
+from perfkit._base.calling import named
 from perfkit.pooling import reports
 from perfkit.pooling.aio_lease import AsyncLease, Ticket
 from perfkit.pooling.base import C, PoolBase
@@ -58,7 +59,13 @@ class AsyncPool(PoolBase[C]):
     Cost: about half a microsecond for ``async with`` where one is idle (CPython 3.11).
     """
 
-    if TYPE_CHECKING:
+    if not TYPE_CHECKING:
+        __init__ = named(
+            PoolBase.__init__,
+            "AsyncPool",
+            connect="Callable[[], Awaitable[C]] | Sequence[Callable[[], Awaitable[C]]]",
+        )
+    else:
 
         def __init__(
             self,

@@ -13,6 +13,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any
 
+from perfkit._base.calling import named
 from perfkit._base.exceptions import to_raise
 from perfkit._base.maintenance import Alarm
 from perfkit._base.workers import Workers
@@ -94,6 +95,9 @@ class Pool(PoolBase[C]):
     Sources: direct hand-over is psycopg_pool's; jitter, validation by last use and closing apart from the caller are
     HikariCP's.
     """
+
+    if not TYPE_CHECKING:
+        __init__ = named(PoolBase.__init__, "Pool")
 
     _barging = 100e-6
     _may_await = False

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "as_tuple",
     "check_between",
     "check_callable",
     "check_count",
@@ -69,11 +70,20 @@ def check_errors(errors: object, name: str) -> tuple[type[Exception], ...]:
     kinds = errors if isinstance(errors, tuple) else (errors,)
     for kind in kinds:
         if not isinstance(kind, type) or not issubclass(kind, Exception):
+            why = ": what is none, such as KeyboardInterrupt and asyncio's CancelledError, is nobody's failure"
             raise TypeError(
-                f"{name} must be a subclass of Exception or a tuple of such, not {errors!r}: what is none, such as"
-                f" KeyboardInterrupt and asyncio's CancelledError, is nobody's failure"
+                f"{name} must be a subclass of Exception or a tuple of such, not {errors!r}"
+                f"{as_tuple(errors, name) or why}"
             )
     return kinds
+
+
+def as_tuple(errors: object, name: str) -> str:
+    """Return what to write instead of another collection; nothing where it is none."""
+    if not isinstance(errors, list | set | frozenset):
+        return ""
+    kinds = ", ".join(getattr(kind, "__name__", repr(kind)) for kind in errors)
+    return f" (write {name}=({kinds}{',' if len(errors) == 1 else ''}))"
 
 
 def check_callable(function: object, name: str, call: str) -> None:
