@@ -123,7 +123,7 @@ class CircuitBreaker:
     ) -> None:
         if failure_rate is None and consecutive is None and slow_call is None:
             raise ValueError("it would never open: give failure_rate, consecutive or slow_call")
-        limits.check_hook(on_change, "on_change", "on_change(breaker, old, new)")
+        limits.check_hook(on_change, "on_change", "on_change(breaker, old, new)", arguments=3)
         limits.check_timer(timer)
         rules = Rules(
             failure_rate=math.inf if failure_rate is None else limits.check_rate(failure_rate, "failure_rate"),

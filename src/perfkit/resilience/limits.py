@@ -8,6 +8,7 @@ from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 __all__ = [
@@ -86,15 +87,35 @@ def as_tuple(errors: object, name: str) -> str:
     return f" (write {name}=({kinds}{',' if len(errors) == 1 else ''}))"
 
 
-def check_callable(function: object, name: str, call: str) -> None:
-    """Raise TypeError unless ``function`` is None or can be called; ``call`` shows how it would be."""
-    if function is not None and not callable(function):
+def check_callable(function: object, name: str, call: str, arguments: int = 1) -> None:
+    """Raise TypeError unless ``function`` is None or can be called with so many; ``call`` shows how it would be."""
+    if function is None:
+        return
+    if not callable(function):
         raise TypeError(f"{name} must be a function, called as {call}, not {function!r}")
+    objection = _objection(function, arguments)
+    if objection is not None:
+        raise TypeError(f"{name} is called as {call}, which {function!r} doesn't take: {objection}")
 
 
-def check_hook(function: object, name: str, call: str) -> None:
+def _objection(function: Callable[..., object], arguments: int) -> str | None:
+    """Return why a function can't be called with so many arguments, or None where it can, or doesn't tell."""
+    from inspect import signature
+
+    try:
+        shown = signature(function)
+    except (TypeError, ValueError):  # some that are written in C
+        return None
+    try:
+        shown.bind(*[None] * arguments)
+    except TypeError as error:
+        return str(error)
+    return None
+
+
+def check_hook(function: object, name: str, call: str, arguments: int = 1) -> None:
     """Do as `check_callable`, and refuse coroutine functions too."""
-    check_callable(function, name, call)
+    check_callable(function, name, call, arguments)
     if function is not None and kind_of(function) == COROUTINE_FUNCTION:
         raise TypeError(f"{name} must be a plain function, called as {call}: nobody would await it")
 
