@@ -92,6 +92,12 @@ def test_help_fits_80_columns(args):
     assert "demo" in out
 
 
+def test_the_help_names_what_every_part_is_about():
+    _, out, _ = run("--help")
+    for word in ("state files", "caches", "circuit breakers", "retries", "pools", "mail"):
+        assert word in " ".join(out.split())
+
+
 def test_the_help_of_demo_names_every_part_option_and_exit_status():
     _, out, _ = run("demo", "--help")
     for word in ("statefile", "--json FILE", "--input FILE", "--quick", "130", "NO_COLOR", "TMPDIR"):
@@ -126,6 +132,14 @@ def test_an_unknown_part_is_refused_with_the_parts_there_are():
     assert (status, out) == (2, "")
     parts = "statefile, caching, resilience, pooling, smtp"
     assert err.splitlines()[-1] == f"perfkit demo: error: no part is called 'teleport'; the parts are: {parts}"
+
+
+def test_a_document_for_parts_that_have_no_use_for_one_is_refused(tmp_path):
+    document = tmp_path / "state.json"
+    document.write_text("{}")
+    status, out, err = run("demo", "smtp", "caching", "--input", str(document))
+    assert (status, out) == (2, "")
+    assert "--input is for statefile, which is not among the parts" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("where", ["missing/report.json", "."])

@@ -23,11 +23,14 @@ __all__ = ["main"]
 _FAILED, _WRONG_USAGE, _INTERRUPTED, _BROKEN_PIPE = 1, 2, 128 + 2, 128 + 13  # the last two as shells report signals
 
 _DESCRIPTION = """\
-perfkit is a library: state files that lose nothing and caches that stay in
-bounds, for Python programs that run for days. You use it by `import perfkit`.
-This command shows on your machine what that brings."""
+perfkit is a library for Python programs that run for days: state files that
+lose nothing, caches that stay in bounds, circuit breakers and retries, pools
+of connections, and mail over them. You use it by `import perfkit`. This
+command shows on your machine what that brings."""
 
 _EPILOG = "Start with `perfkit demo`. `perfkit COMMAND --help` tells more about a command."
+
+_WITH_INPUT = "statefile"  # the part that --input is for
 
 _DEMO_DESCRIPTION = """\
 Do the same real work twice, the ordinary way and with perfkit. Check that both
@@ -113,7 +116,8 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
     demo.add_argument(
         "--input",
         metavar="FILE",
-        help="work on a copy of FILE, any JSON document, instead of a generated one; FILE itself is only read",
+        help=f"have {_WITH_INPUT} work on a copy of FILE, any JSON document, instead of a generated one; FILE itself "
+        "is only read",
     )
     demo.add_argument("--quick", action="store_true", help="fewer rounds: done in a few seconds, rougher figures")
     demo.set_defaults(wrong=demo.error)
@@ -152,6 +156,8 @@ def _refuse_wrong_usage(args: argparse.Namespace) -> None:
     for name in args.parts:
         if name not in PARTS:
             args.wrong(f"no part is called {name!r}; the parts are: {', '.join(PARTS)}")
+    if args.input is not None and args.parts and _WITH_INPUT not in args.parts:
+        args.wrong(f"--input is for {_WITH_INPUT}, which is not among the parts that you named: name it, too")
     if args.json is not None and args.json != "-":
         target = os.path.realpath(args.json)
         if os.path.isdir(target) or not os.path.isdir(os.path.dirname(target)):

@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 
 from perfkit._base import fork
 from perfkit._base.beginning import Beginning
+from perfkit._base.logs import logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,10 +55,8 @@ class Alarm:
             return
         try:
             self._context.run(ring)
-        except Exception:  # the others' alarms have to ring all the same
-            import logging
-
-            logging.getLogger("perfkit").exception("%r failed in the maintenance thread", ring)
+        except Exception:  # noqa: BLE001 (logged; the others have to ring all the same)
+            logger().exception("%r failed in the maintenance thread", ring)
 
 
 class _Thread:

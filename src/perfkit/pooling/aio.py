@@ -15,7 +15,7 @@ from threading import get_ident
 from time import monotonic
 from typing import Any, cast
 
-from perfkit._base.exceptions import without_frames
+from perfkit._base.calling import named
 from perfkit.pooling import reports
 from perfkit.pooling.aio_lease import AsyncLease, Ticket
 from perfkit.pooling.base import C, PoolBase
@@ -23,7 +23,6 @@ from perfkit.pooling.entry import Entry
 from perfkit.pooling.errors import PoolLoopError
 from perfkit.pooling.options import wait_of
 from perfkit.pooling.pauses import WHILE_WAITED_FOR
-from perfkit.pooling.sources import is_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +60,13 @@ class AsyncPool(PoolBase[C]):
     Cost: about half a microsecond for ``async with`` where one is idle (CPython 3.11).
     """
 
-    if TYPE_CHECKING:
+    if not TYPE_CHECKING:
+        __init__ = named(
+            PoolBase.__init__,
+            "AsyncPool",
+            connect="Callable[[], Awaitable[C]] | Sequence[Callable[[], Awaitable[C]]]",
+        )
+    else:
 
         def __init__(
             self,
@@ -345,17 +350,8 @@ class AsyncPool(PoolBase[C]):
         except asyncio.CancelledError:
             self._decide(self._core.give_up, attempt, self._timer())
             raise
-        except BaseException as raised:  # noqa: BLE001 (it is those who wait that are to be told)
-            error = raised if isinstance(raised, Exception) else RuntimeError(f"connect() raised {raised!r}")
-            reports.log_failure(self.name, error)
-            self._decide(
-                self._core.failed,
-                attempt,
-                without_frames(error),
-                self._timer(),
-                is_final=is_final(error),
-            )
-            self._see_to_it()
+        except BaseException as error:  # noqa: BLE001 (it is those who wait that are to be told)
+            self._has_failed(attempt, error)
         else:
             self._decide(self._core.connected, attempt, self._entry(conn, place), self._timer())
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 import time
 from collections import deque
 from contextvars import copy_context
@@ -26,12 +27,13 @@ from perfkit.pooling.errors import NotLent
 from perfkit.pooling.lent import Lent
 from perfkit.pooling.options import Options, check_sizes, refuse_coroutine_functions
 from perfkit.pooling.pauses import pause_of
-from perfkit.pooling.sources import sources_of
+from perfkit.pooling.sources import sources_of, why_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from perfkit.pooling.entry import Attempt
     from perfkit.pooling.stats import PoolStats
     from perfkit.resilience import CircuitBreaker
 
@@ -187,6 +189,9 @@ class PoolBase(Generic[C]):
     def __del__(self) -> None:
         for entry in getattr(self, "_idle", ()):  # nobody is left who would take it for lost
             entry.is_over = True
+        core = getattr(self, "_core", None)
+        if core is not None and core.size and not core.is_closed and not sys.is_finalizing():
+            reports.warn_of_unclosed(self, "aclose" if self._may_await else "close")
 
     # -- what a driver has
 
@@ -368,7 +373,15 @@ class PoolBase(Generic[C]):
     def _too_late(self, patience: float) -> Exception:
         """Return the error of a caller whose time is up. While nobody else decides."""
         self._timeouts += 1
-        return reports.timeout_error(self._core, patience)
+        stops_loop = not self._may_await and reports.runs_loop()
+        return reports.timeout_error(self._core, patience, is_watching=self._is_watching, stops_loop=stops_loop)
+
+    def _has_failed(self, attempt: Attempt, raised: BaseException) -> None:
+        """Take note that connect() has failed, and tell those who wait if no waiting will mend it."""
+        reports.log_failure(self.name, raised)
+        error, is_final = reports.kept(self.name, raised), why_final(raised) is not None
+        self._order(partial(self._core.failed, is_final=is_final), attempt, error, self._timer())
+        self._see_to_it()
 
     def _watch(self, entry: Entry) -> None:
         entry.taken_at, entry.taken_by = self._timer(), reports.where()

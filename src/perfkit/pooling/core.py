@@ -17,7 +17,7 @@ import weakref
 from collections import OrderedDict, deque
 from itertools import takewhile
 
-from perfkit._base.exceptions import without_frames
+from perfkit._base.exceptions import to_raise
 from perfkit.pooling.entry import Attempt, Entry
 from perfkit.pooling.errors import PoolClosed, PoolFull
 
@@ -143,7 +143,7 @@ class Core:
         if self.is_closed:
             self.check_open()
         if self.error is not None and self.is_final and now < self.retry_at and not self.size + self.connecting:
-            raise without_frames(self.error)
+            raise to_raise(self.error)
         self.is_used = True
         self.waiting[ticket] = None
         if again:
@@ -156,8 +156,7 @@ class Core:
             del self.waiting[ticket]
             self.turned_away += 1
             raise PoolFull(
-                f"{self.name}: {len(self.waiting)} callers wait for a connection already, and max_waiting is"
-                f" {self.max_waiting}",
+                f"{self.name}: as many callers wait for a connection already as may (max_waiting={self.max_waiting})",
                 pool=self.name,
             )
 
@@ -253,8 +252,10 @@ class Core:
     def connected(self, attempt: Attempt, entry: Entry, now: float) -> None:
         """Take a new connection."""
         if any(other.holds(entry.conn) for other in self.entries):
-            again = TypeError("connect() returned a connection that the pool has already: it has to make a new one")
-            self.failed(attempt, again, now, is_final=True)
+            twice = TypeError(
+                f"{self.name}: connect() returned a connection that the pool has already; it has to make a new one"
+            )
+            self.failed(attempt, twice, now, is_final=True)
             return
         self._end(attempt)
         self.error, self.is_final, self.retry_at, self._failures = None, False, -math.inf, 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Generic
 
+from perfkit.pooling import reports
 from perfkit.pooling.base import C
 
 TYPE_CHECKING = False
@@ -87,6 +88,14 @@ class Lease(Generic[C]):
             self._pool._give(entry)
         else:
             self._pool._give_after(entry, kind)
+
+    def __repr__(self) -> str:
+        return reports.lease(self, self._pool.name, is_entered=self._is_entered)
+
+    if not TYPE_CHECKING:  # or type checkers would take it for a connection, too
+
+        def __getattr__(self, name: str) -> object:
+            raise AttributeError(reports.no_attribute(self, name, "with"))
 
     async def __aenter__(self) -> C:
         raise TypeError("a Pool is for threads and would stop the event loop: use `with`, or a perfkit.AsyncPool")

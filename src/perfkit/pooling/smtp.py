@@ -138,7 +138,7 @@ class SMTPPool:
             breaker=breaker,
             backoff=backoff,
             leak_after=leak_after,
-            name=f"{self.name} connections",
+            name=f"{self.name} pool",
         )
         registry.register(self, part="pooling")
 

@@ -97,7 +97,7 @@ class AsyncSMTPPool:
             close=LoopConnection.close,
             breaker=breaker,
             backoff=backoff,
-            name=f"{self.name} connections",
+            name=f"{self.name} pool",
         )
         registry.register(self, part="pooling")
 

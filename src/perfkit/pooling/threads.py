@@ -19,7 +19,8 @@ from queue import Empty, SimpleQueue
 from types import CoroutineType
 from typing import Any
 
-from perfkit._base.exceptions import without_frames
+from perfkit._base.calling import named
+from perfkit._base.exceptions import to_raise
 from perfkit._base.maintenance import Alarm
 from perfkit._base.workers import Workers
 from perfkit.pooling import reports
@@ -27,7 +28,6 @@ from perfkit.pooling.base import C, PoolBase
 from perfkit.pooling.lease import Lease, Ticket, WatchedLease
 from perfkit.pooling.options import wait_of
 from perfkit.pooling.pauses import WHILE_WAITED_FOR
-from perfkit.pooling.sources import is_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,8 +62,9 @@ class Pool(PoolBase[C]):
     Connections are made in background threads, so a call waits for ``timeout`` at most even if ``connect`` hangs. If
     ``connect`` fails, it is tried again, one attempt at a time, after a pause that doubles from ``backoff[0]`` to
     ``backoff[1]``, each shortened by up to a half at random; whoever waits gets the last attempt's error when his time
-    is up, or at once where another attempt is of no use: a breaker is open, it is a TypeError or the like, or the error
-    has an attribute ``permanent`` that is True.
+    is up, or at once where another attempt is of no use: a breaker is open, the error has an attribute ``permanent``
+    that is True, or it is a mistake of the program (TypeError, AttributeError, NameError, ImportError and the like; a
+    KeyError or IndexError that is no subclass). A note on it says which of these.
 
     What leaves ``with`` by an exception is validated before it is lent again. By one that is no Exception (an
     interrupt, a cancellation, a generator closed in the middle) the connection is closed, because an answer may be on
@@ -101,13 +102,17 @@ class Pool(PoolBase[C]):
 
     Guarantees: thread-safe. A connection is lent to one at a time. None is lost by timeouts, errors or interrupts: one
     that nobody holds any more (the lease was dropped, a generator never finished) is not lent again, for somebody may
-    still use it, but its place is freed, with a ResourceWarning. After a fork the child's pool is empty, and the
+    still use it, but its place is freed, with a ResourceWarning. So is a pool reported that is dropped with connections
+    before `close`. After a fork the child's pool is empty, and the
     parent's connections are neither used nor closed there. Background work runs in the context variables of the pool's
     maker. Cost: about half a microsecond for ``with`` where one is idle (CPython 3.11).
 
     Sources: direct hand-over is psycopg_pool's; jitter, validation by last use and closing apart from the caller are
     HikariCP's.
     """
+
+    if not TYPE_CHECKING:
+        __init__ = named(PoolBase.__init__, "Pool")
 
     _barging = 100e-6
     _may_await = False
@@ -190,11 +195,13 @@ class Pool(PoolBase[C]):
         try:
             entry = self._idle.pop()
         except IndexError:
-            return self._wait(timeout)
-        if entry.retired is not None or (not self._is_plain and self._timer() >= entry.trusted_until):
-            return self._examined(entry, timeout)
-        entry.uses += 1
-        return entry
+            pass  # and not here, or what is raised while waiting would have this as its context
+        else:
+            if entry.retired is not None or (not self._is_plain and self._timer() >= entry.trusted_until):
+                return self._examined(entry, timeout)
+            entry.uses += 1
+            return entry
+        return self._wait(timeout)
 
     def _examined(self, entry: Entry, timeout: float | None) -> Entry:
         """Return an entry that was idle if it is fit, or another."""
@@ -238,7 +245,7 @@ class Pool(PoolBase[C]):
         finally:
             _mine.lines = before
         if ticket.error is not None:
-            raise without_frames(ticket.error)
+            raise to_raise(ticket.error)
         if ticket.entry is not None:
             return ticket.entry
         try:
@@ -364,12 +371,8 @@ class Pool(PoolBase[C]):
     def _make(self, attempt: Attempt) -> None:
         try:
             conn, place = self._sources.connect()
-        except BaseException as raised:  # noqa: BLE001 (it is those who wait that are to be told)
-            error = raised if isinstance(raised, Exception) else RuntimeError(f"connect() raised {raised!r}")
-            reports.log_failure(self.name, error)
-            failed = partial(self._core.failed, is_final=is_final(error))
-            self._order(failed, attempt, without_frames(error), self._timer())
-            self._see_to_it()
+        except BaseException as error:  # noqa: BLE001 (it is those who wait that are to be told)
+            self._has_failed(attempt, error)
         else:
             self._order(self._core.connected, attempt, self._entry(conn, place), self._timer())
 
