@@ -1,4 +1,4 @@
-"""`Pool`: connections shared by threads.
+"""`Pool`: connections shared by threads (over 400 lines: a third is what it takes and says).
 
 The fast path takes no lock: an idle connection is popped from a deque, and appended to it again. All else is decided by
 the core under one lock, and done after that is given up: connecting, closing and checking by background threads,
