@@ -98,7 +98,7 @@ def test_an_interrupt_while_an_alarm_is_set_leaves_others_ringing(in_threading_t
         assert other.rung.wait(PATIENCE), place
         thread._added.put((0.0, 0, sys.exit))  # which ends it, for nobody to see
         for begun in set(threading.enumerate()) - before:
-            if begun.name == "perfkit-maintenance":
+            if begun.name == "perfkit-maintenance" and begun.is_alive():
                 begun.join(PATIENCE)
         return place
 
