@@ -45,20 +45,20 @@ class Proxy:
         self._server = server
         self._lock = threading.Lock()
         self._pairs = []
-        self._address = ("127.0.0.1", 0)
+        # Bound, and never listening: while the proxy is stopped, nobody else is given the port, nor does a client that
+        # comes from this very port connect to itself.
+        self._keeper = socket.socket()
+        self._keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._keeper.bind(("127.0.0.1", 0))
+        self.address = self._keeper.getsockname()
         self._passes = threading.Event()
         self._passes.set()
         self.accepted = 0
         self.start()
 
-    @property
-    def address(self):
-        return self._address
-
     def start(self):
         """Accept, on the same port as before."""
-        self._listener = socket.create_server(self._address, backlog=256)
-        self._address = self._listener.getsockname()
+        self._listener = socket.create_server(self.address, backlog=256, reuse_port=True)
         _in_a_thread(self._accept, self._listener)
 
     def stop(self):
@@ -86,6 +86,7 @@ class Proxy:
     def close(self):
         self.stop()
         self.speak()
+        self._keeper.close()
 
     def _accept(self, listener):
         with contextlib.suppress(OSError):

@@ -490,9 +490,13 @@ def test_another_loop(server, name, is_closed):
     with pytest.raises(errors.PoolLoopError):
         run(CALLS[name](pool))
     assert pool.stats().idle == 1
-    if not is_closed:
-        first.run_until_complete(assert_whole(pool, server))
-        first.close()
+    if is_closed:
+        with pytest.warns(ResourceWarning, match="was dropped"):
+            del pool
+            gc.collect()
+        return
+    first.run_until_complete(assert_whole(pool, server))
+    first.close()
 
 
 def test_another_loop_in_another_thread(server):

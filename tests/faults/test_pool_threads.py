@@ -217,7 +217,7 @@ def test_whatever_sixteen_threads_do(server, eventually, switching_often, option
     assert stats.acquired == lent
     assert stats.created == server.made
     eventually(lambda: server.made - server.closed == pool.stats().size)
-    assert sum(pool.stats().closed.values()) == server.closed
+    eventually(lambda: sum(pool.stats().closed.values()) == server.closed)  # the upkeep may close another meanwhile
     assert stats.closed["lost"] == 0
     assert all_can_be_lent(pool)
     pool.close()
@@ -569,7 +569,7 @@ def test_a_signal_handler_gives_back_anywhere(struck_everywhere, operation):
             pool.release(conn)
         return pool, found
 
-    struck_everywhere(scene)
+    struck_everywhere(scene, of=(OPERATIONS.index(operation) % 3, 3))
 
 
 def test_a_signal_handler_borrows_anywhere(struck_everywhere):
@@ -616,7 +616,7 @@ def test_a_signal_handler_does_anything_else_anywhere(struck_everywhere, eventua
         eventually(lambda: pool.stats().size == 0 and pool._is_over())
         return server.pool(), found
 
-    struck_everywhere(scene, of=(list(HANDLERS).index(name) % 2, 2))
+    struck_everywhere(scene, of=(list(HANDLERS).index(name) % 4, 4))
 
 
 def test_an_error_that_is_kept_does_not_grow(server):

@@ -90,13 +90,16 @@ def test_an_interrupt_while_an_alarm_is_set_leaves_others_ringing(in_threading_t
             self.rung.set()
 
     def scene(at):
-        thread = maintenance._Thread()
+        before, thread = set(threading.enumerate()), maintenance._Thread()
         monkeypatch.setattr(maintenance, "_thread", thread)
         struck, other = Owner(), Owner()
         place = interrupted(lambda: struck.alarm.set(0.0), at)
         other.alarm.set(0.0)
         assert other.rung.wait(PATIENCE), place
         thread._added.put((0.0, 0, sys.exit))  # which ends it, for nobody to see
+        for begun in set(threading.enumerate()) - before:
+            if begun.name == "perfkit-maintenance" and begun.is_alive():
+                begun.join(PATIENCE)
         return place
 
     at_each_place(scene)

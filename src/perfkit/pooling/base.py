@@ -1,4 +1,4 @@
-"""What `Pool` and `AsyncPool` have in common: their arguments, giving back, and all that needs no waiting.
+"""What `Pool` and `AsyncPool` have in common: all that needs no waiting (over 400 lines: a third says what they are).
 
 A finaliser or a signal handler may run anywhere, even in a thread that holds the pool's lock. So giving back takes no
 lock and awaits nothing: an entry goes back to the idle ones, or into ``_returned``, from where whoever has the pool in

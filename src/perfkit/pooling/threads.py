@@ -1,4 +1,4 @@
-"""`Pool`: connections shared by threads.
+"""`Pool`: connections shared by threads (over 400 lines: a third is what it takes and says).
 
 The fast path takes no lock: an idle connection is popped from a deque, and appended to it again. All else is decided by
 the core under one lock, and done after that is given up: connecting, closing and checking by background threads,
@@ -103,9 +103,10 @@ class Pool(PoolBase[C]):
     Guarantees: thread-safe. A connection is lent to one at a time. None is lost by timeouts, errors or interrupts: one
     that nobody holds any more (the lease was dropped, a generator never finished) is not lent again, for somebody may
     still use it, but its place is freed, with a ResourceWarning. So is a pool reported that is dropped with connections
-    before `close`. After a fork the child's pool is empty, and the
-    parent's connections are neither used nor closed there. Background work runs in the context variables of the pool's
-    maker. Cost: about half a microsecond for ``with`` where one is idle (CPython 3.11).
+    before `close`. After a fork the child's pool is empty, and the parent's connections are neither used nor closed
+    there. A signal handler or a finaliser may use the pool anywhere; only where it would wait for its own thread it
+    gets PoolReentered. Background work runs in the context variables of the pool's maker. Cost: about half a
+    microsecond for ``with`` where one is idle (CPython 3.11).
 
     Sources: direct hand-over is psycopg_pool's; jitter, validation by last use and closing apart from the caller are
     HikariCP's.
