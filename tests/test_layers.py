@@ -28,6 +28,7 @@ PARTS: dict[str, set[str]] = {
 # part -> its pure core: what decides, and neither waits, reads a clock, nor touches the system
 PURE = {
     "caching": {"deadlines", "entry", "ghosts", "policy", "tags"},
+    "sqlite": {"batch", "statements"},
     "statefile": {"fingerprint", "frozen", "grouping", "handoff"},
 }
 IMPURE = {"time", "os", "threading", "asyncio", "sqlite3", "logging"}

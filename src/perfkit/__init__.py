@@ -14,34 +14,46 @@ if TYPE_CHECKING:
     from perfkit.caching import TTLCache as TTLCache
     from perfkit.caching import cached as cached
     from perfkit.registry import stats as stats
+    from perfkit.sqlite import AsyncDatabase as AsyncDatabase
+    from perfkit.sqlite import Database as Database
+    from perfkit.sqlite import packed as packed
+    from perfkit.sqlite import unpacked as unpacked
     from perfkit.statefile import AsyncStateFile as AsyncStateFile
     from perfkit.statefile import StateFile as StateFile
     from perfkit.statefile import read_json as read_json
 
 # name -> the module that has it; a name that is a module itself maps to None
 _PUBLIC = {
+    "AsyncDatabase": "perfkit.sqlite",
     "AsyncStateFile": "perfkit.statefile",
+    "Database": "perfkit.sqlite",
     "FrequencyBoostLRU": "perfkit.caching",
     "StateFile": "perfkit.statefile",
     "TTLCache": "perfkit.caching",
     "cached": "perfkit.caching",
     "errors": None,
+    "packed": "perfkit.sqlite",
     "read_json": "perfkit.statefile",
     "stats": "perfkit.registry",
     "testing": None,
+    "unpacked": "perfkit.sqlite",
 }
 
 __all__ = [
+    "AsyncDatabase",
     "AsyncStateFile",
+    "Database",
     "FrequencyBoostLRU",
     "StateFile",
     "TTLCache",
     "__version__",
     "cached",
     "errors",
+    "packed",
     "read_json",
     "stats",
     "testing",
+    "unpacked",
 ]
 
 
