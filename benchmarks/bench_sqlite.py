@@ -27,6 +27,8 @@ LOCKED = "aiosqlite, execute + commit under a lock"
 AUTOCOMMIT = "aiosqlite, autocommit"
 UNLOCKED = "aiosqlite, execute + commit"
 POOLED = "aiosqlitepool(4), execute + commit"
+SHARED = "aiosqlite, one shared connection"
+POOL = "aiosqlitepool(4)"
 FLOOR = "sqlite3, one executemany of all"
 UNSAFE = "tasks commit each other's rows"
 WAYS = {OURS: by.by_perfkit, LOCKED: by.by_locked_commit, AUTOCOMMIT: by.by_autocommit, UNLOCKED: by.by_commit}
@@ -192,3 +194,43 @@ def _all_at_once(connection: Any, n: int) -> float:
     took = perf_counter() - started
     connection.close()
     return took
+
+
+def mixed(stack: ExitStack, name: str, way: Any, path: Path, counted: str, at_once: int, **about: Any) -> Contender:
+    options = {key: about.pop(key) for key in ("readers", "pace") if key in about}
+    timed = stack.enter_context(closing(by.Mixed(way, path, counted, **options)))
+
+    def check(n: int) -> None:
+        assert by.rows_in(path) > (n if counted == "writes" else 0), name
+
+    return Contender(name=name, timed=timed, check=check, at_once=at_once, **about)
+
+
+def test_read_beside_writers(compare: Any, stack: ExitStack, folder: Path) -> None:
+    """Rows read one by one, by 16 tasks beside 20 that write.
+
+    All go on as fast as they can. Ratios are to one shared aiosqlite connection; the time is that of all reading tasks
+    together, divided by the reads.
+    """
+    contenders = [
+        mixed(stack, SHARED, by.mixed_by_connection, folder / "shared.db", "reads", 16),
+        mixed(stack, "AsyncDatabase.fetch_one()", by.mixed_by_perfkit, folder / "ours.db", "reads", 160, ours=True),
+        mixed(stack, POOL, by.mixed_by_pool, folder / "pool.db", "reads", 16),
+    ]
+    claims = [Claim("AsyncDatabase.fetch_one()", SHARED, 2), Claim("AsyncDatabase.fetch_one()", POOL, 8)]
+    compare(contenders, size="16 readers, 20 writers", claims=claims)
+
+
+def test_write_beside_readers(compare: Any, stack: ExitStack, folder: Path) -> None:
+    """Rows inserted one by one, by 20 tasks beside 16 that read.
+
+    What reading costs writing, in one interpreter. Ratios are to the same 20 tasks with nobody reading.
+    """
+
+    def ours(name: str, number: int, **options: Any) -> Contender:
+        path = folder / f"{number}.db"
+        return mixed(stack, name, by.mixed_by_perfkit, path, "writes", 200, ours=True, **options)
+
+    alone, paced, full = "alone", "beside 2,000 reads a second", "beside readers at full speed"
+    contenders = [ours(alone, 0, readers=0), ours(paced, 1, pace=2000.0), ours(full, 2)]
+    compare(contenders, size="20 writers", claims=[Claim(paced, alone, 0.8), Claim(full, alone, 0.2)])

@@ -144,6 +144,99 @@ async def _awaited(close: Do) -> None:
     await close()
 
 
+SELECT = "SELECT text FROM memories WHERE id = ?"
+
+
+async def mixed_by_perfkit(path: Path) -> tuple[Do, Do, Do]:
+    """Return how perfkit reads a row, writes one, and is closed."""
+    db = await perfkit_on(path, "process")
+    await db.execute(INSERT, ROW)
+    return lambda: db.fetch_one(SELECT, (1,)), lambda: db.execute(INSERT, ROW), db.aclose
+
+
+async def mixed_by_connection(path: Path) -> tuple[Do, Do, Do]:
+    """Return the same for one shared aiosqlite connection."""
+    connection = await aiosqlite_on(path, "process", isolation_level=None)
+    await connection.execute(INSERT, ROW)
+
+    async def read() -> object:
+        cursor = await connection.execute(SELECT, (1,))
+        return await cursor.fetchone()
+
+    return read, lambda: connection.execute(INSERT, ROW), connection.close
+
+
+async def mixed_by_pool(path: Path) -> tuple[Do, Do, Do]:
+    """Return the same for a pool of four aiosqlite connections."""
+    pool = await pool_on(path, "process")
+
+    async def write() -> None:
+        async with pool.connection() as connection:
+            await connection.execute(INSERT, ROW)
+            await connection.commit()
+
+    async def read() -> object:
+        async with pool.connection() as connection:
+            cursor = await connection.execute(SELECT, (1,))
+            return await cursor.fetchone()
+
+    await write()
+    return read, write, pool.close
+
+
+class Mixed:
+    """Readers beside writers: the seconds that n of what is ``counted`` take, while the others go on as they can.
+
+    ``pace`` is how many reads a second all readers make together; as many as they can without one.
+    """
+
+    def __init__(self, way: Any, path: Path, counted: str, *, readers: int = 16, pace: float | None = None) -> None:
+        self._way, self._path, self._counted = way, path, counted
+        self._readers, self._writers, self._pace = readers, 20, pace
+        self._runner: asyncio.Runner | None = None
+        self._opened: tuple[Do, Do, Do] | None = None
+
+    def __call__(self, n: int) -> float:
+        """Do it n times in all, and return the seconds that took."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(self._timed(n))
+
+    def close(self) -> None:
+        """Close what was opened in this process."""
+        if self._runner is not None:
+            if self._opened is not None:
+                self._runner.run(_awaited(self._opened[2]))
+            self._runner.close()
+
+    async def _timed(self, n: int) -> float:
+        if self._opened is None:
+            self._opened = await self._way(self._path)
+        read, write, _ = self._opened
+        counting = self._counted == "reads"
+        is_over = False
+
+        async def go_on(do: Do, pause: float) -> None:
+            while not is_over:
+                await do()
+                if pause:
+                    await asyncio.sleep(pause)
+
+        async def share(do: Do, each: int) -> None:
+            for _ in range(each):
+                await do()
+
+        counted, beside = (self._readers, self._writers) if counting else (self._writers, self._readers)
+        pause = 0.0 if counting or self._pace is None else self._readers / self._pace
+        others = [asyncio.create_task(go_on(write if counting else read, pause)) for _ in range(beside)]
+        started = perf_counter()
+        await asyncio.gather(*(share(read if counting else write, n // counted) for _ in range(counted)))
+        took = perf_counter() - started
+        is_over = True
+        await asyncio.gather(*others)
+        return took
+
+
 def rows_in(path: Path) -> int:
     """Count the rows, as somebody else sees them."""
     connection = sqlite3.connect(path)

@@ -108,6 +108,13 @@ class SQLiteSink:
 
     def apply(self, work: Any, argument: Any) -> Any:
         """Carry out one operation in the open transaction."""
+        if type(work) is str:  # nearly all there is: as short as it can be
+            try:
+                cursor = self._execute(work, argument)
+                rows = cursor.fetchall() if cursor.description else []
+            except Exception as error:  # noqa: BLE001 (it is raised again, explained)
+                raise self.explained(error) from error.__cause__
+            return _result((cursor.rowcount, cursor.lastrowid, rows))
         if isinstance(work, str):
             return self.statement(work, argument)
         if type(work) is Query:
