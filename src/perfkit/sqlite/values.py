@@ -41,7 +41,8 @@ def packed(value: Any) -> bytes:
     Args:
         value: None, bool, int, float, str, bytes, datetime, date, list, dict, tuple, set, frozenset of those; numpy
             arrays of numbers, times or strings (where numpy is installed); dataclasses decorated with
-            `perfkit.sqlite.packable`.
+            `perfkit.sqlite.packable`. A bytearray or memoryview comes back as bytes, a datetime with its offset from
+            UTC and without the name of its zone.
 
     Returns:
         MessagePack, with extension types for what it has no form for itself.
@@ -147,7 +148,8 @@ def _moment(value: datetime) -> list[Any]:
     """Return the wall time in microseconds since 1970, the offset from UTC in microseconds or None, and the fold."""
     since = value.replace(tzinfo=None, fold=0) - _EPOCH
     offset = value.utcoffset()
-    return [since // timedelta(microseconds=1), offset and offset // timedelta(microseconds=1), value.fold]
+    tick = timedelta(microseconds=1)
+    return [since // tick, None if offset is None else offset // tick, value.fold]
 
 
 def _array(value: Any) -> tuple[int, bytes]:
