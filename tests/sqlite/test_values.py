@@ -190,59 +190,6 @@ def test_packable_is_for_dataclasses(thing):
         packable(thing)
 
 
-np = pytest.importorskip("numpy", reason="numpy is not installed: pip install numpy")
-
-ARRAYS = {
-    "floats": np.arange(12, dtype=np.float32).reshape(3, 4),
-    "big endian": np.arange(5, dtype=">i8"),
-    "empty": np.zeros((0, 3)),
-    "no dimension": np.array(5),
-    "fortran": np.asfortranarray(np.arange(6).reshape(2, 3)),
-    "strided": np.arange(20)[::3],
-    "bool": np.array([True, False]),
-    "complex": np.array([1j, 2]),
-    "times": np.array(["2024-01-01", "NaT"], dtype="datetime64[D]"),
-    "text": np.array(["a", "bcd"]),
-    "bytes": np.array([b"a", b"bcd"]),
-}
-
-
-@pytest.mark.parametrize("kind", ARRAYS)
-def test_arrays(kind):
-    array = ARRAYS[kind]
-    [back] = unpacked(packed([array]))
-    assert back.dtype == array.dtype
-    assert back.shape == array.shape
-    np.testing.assert_array_equal(back, array)
-
-
-@pytest.mark.parametrize("scalar", [np.float32(1.5), np.int8(-3), np.bool_(True), np.datetime64("2024-01-01")])
-def test_numpys_scalars(scalar):
-    back = unpacked(packed(scalar))
-    assert type(back) is type(scalar)
-    assert back == scalar
-
-
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.array([Other()], dtype=object),
-        np.zeros(2, dtype=[("a", int)]),
-        np.ma.masked_array([1, 2], [True, False]),
-    ],
-    ids=["objects", "fields", "masked"],
-)
-def test_arrays_that_are_refused(array):
-    with pytest.raises(errors.PackError):
-        packed(array)
-
-
-def test_an_array_of_objects_is_never_loaded():
-    forged = msgpack.packb(msgpack.ExtType(7, msgpack.packb(["|O", [1]]) + bytes(8)))
-    with pytest.raises(errors.UnpackError, match="never loaded"):
-        unpacked(forged)
-
-
 def test_dates():
     assert unpacked(packed(date(1, 1, 1))) == date(1, 1, 1)
     moment = datetime(2024, 10, 27, 2, 30, fold=1)
