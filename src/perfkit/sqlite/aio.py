@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from perfkit._base.offload import Offloader
@@ -19,8 +20,11 @@ from perfkit.sqlite.reading import ALL, ONE, VALUE
 if TYPE_CHECKING:
     import os
     import sqlite3
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
+    import aiosqlite
+
+    from perfkit.sqlite.lending import AsyncLending
     from perfkit.sqlite.scan import Scan
     from perfkit.sqlite.sink import Query, Result
 
@@ -51,6 +55,7 @@ class AsyncDatabase(DatabaseBase):
         self._max_pending = self._options.max_pending
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._lending: AsyncLending | None = None
 
     # -- opening and closing
 
@@ -75,6 +80,9 @@ class AsyncDatabase(DatabaseBase):
             await asyncio.wait([self._opening])
         if self._has_closed():
             self._deliver.turn_away(self._closed_error())
+            lending, self._lending = self._lending, None
+            if lending is not None:
+                await lending.aclose()
         if self._engine is not None and self._state == CLOSED:
             closed = self._create_future()
             self._engine.close((closed, None, None, False))
@@ -157,6 +165,29 @@ class AsyncDatabase(DatabaseBase):
 
         return AsyncStream(start, _workers.run)
 
+    @asynccontextmanager
+    async def connection(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 (it is for the waiting alone)
+    ) -> AsyncIterator[aiosqlite.Connection]:
+        """Lend a connection that can't write: ``async with db.connection() as conn: ...``.
+
+        ``conn`` is an ``aiosqlite.Connection``, for code that speaks to one already. At most ``readers`` of them are
+        lent at a time, and at least one. Don't leave a transaction of its own open: what it reads from stays in the
+        WAL.
+
+        Raises (on entering) DatabaseError for a database in memory, which no second connection sees; what a pool's
+        `connection <perfkit.AsyncPool.connection>` raises.
+        """
+        await self._readable()
+        self._refuse_memory("connection()")
+        from perfkit.sqlite.lending import AsyncLending
+
+        if self._lending is None:
+            self._lending = AsyncLending(self._options)
+        async with self._lending.connection(timeout) as connection:
+            yield connection
+
     # -- upkeep
 
     async def maintain(self) -> None:
@@ -232,7 +263,7 @@ class AsyncDatabase(DatabaseBase):
             )
         self._loop = loop
         self._create_future = loop.create_future
-        self._opening = None
+        self._opening = self._lending = None
         self._deliver.serve(loop)
 
     async def _open(self) -> None:

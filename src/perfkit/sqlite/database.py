@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from perfkit.sqlite.backing_up import Backup
@@ -17,9 +18,10 @@ from perfkit.sqlite.thread_transaction import Transaction
 if TYPE_CHECKING:
     import os
     import sqlite3
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from perfkit.sqlite.sink import Query, Result
+    from perfkit.sqlite.thread_lending import Lending
 
     T = TypeVar("T")
 
@@ -74,6 +76,7 @@ class Database(DatabaseBase):
     def _begin(self) -> None:
         self._deliver = ToThreads(self._options.max_pending)
         self._mutex = threading.Lock()
+        self._lending: Lending | None = None
 
     # -- opening and closing
 
@@ -107,6 +110,8 @@ class Database(DatabaseBase):
         with self._mutex:
             if self._has_closed():
                 self._deliver.turn_away(self._closed_error())
+                if self._lending is not None:
+                    self._lending.close()
         if self._engine is not None and self._state == CLOSED:
             closed = Gate()
             self._engine.close((closed, None, None, False))
@@ -229,6 +234,27 @@ class Database(DatabaseBase):
         self._readable()
         self._refuse_memory("stream()")
         return Stream(self._scan(sql, parameters, unpack, max_age))
+
+    @contextmanager
+    def connection(self, timeout: float | None = None) -> Iterator[sqlite3.Connection]:
+        """Lend a connection that can't write: ``with db.connection() as conn: ...``.
+
+        ``conn`` is a ``sqlite3.Connection``, for code that speaks to one already. At most ``readers`` of them are lent
+        at a time, and at least one. Don't leave a transaction of its own open: what it reads from stays in the WAL.
+
+        Raises (on entering) DatabaseError for a database in memory, which no second connection sees; what a pool's
+        `connection <perfkit.Pool.connection>` raises.
+        """
+        self._readable()
+        self._refuse_memory("connection()")
+        from perfkit.sqlite.thread_lending import Lending
+
+        with self._mutex:
+            self._check()
+            if self._lending is None:
+                self._lending = Lending(self._options)
+        with self._lending.connection(timeout) as connection:
+            yield connection
 
     # -- upkeep
 
