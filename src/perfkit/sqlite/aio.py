@@ -168,7 +168,7 @@ class AsyncDatabase(DatabaseBase):
     @asynccontextmanager
     async def connection(
         self,
-        timeout: float | None = None,  # noqa: ASYNC109 (it is for the waiting alone)
+        timeout: float | None = None,
     ) -> AsyncIterator[aiosqlite.Connection]:
         """Lend a connection that can't write: ``async with db.connection() as conn: ...``.
 

@@ -83,11 +83,11 @@ class Backup:
             atomic.sync_file(fd)
         finally:
             os.close(fd)
-        if self._replace or os.name == "nt":
-            (os.replace if self._replace else os.rename)(temp, target)  # on Windows a rename replaces nothing
-        else:
-            os.link(temp, target)  # which, unlike a rename, never replaces what has come meanwhile
-        atomic.sync_directory(os.path.dirname(target))
+        with atomic.flushed_directory(target):
+            if self._replace or os.name == "nt":
+                (os.replace if self._replace else os.rename)(temp, target)  # on Windows a rename replaces nothing
+            else:
+                os.link(temp, target)  # which, unlike a rename, never replaces what has come meanwhile
 
 
 def _make(path: str, mode: int) -> None:
