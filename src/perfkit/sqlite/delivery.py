@@ -46,8 +46,8 @@ class ToLoop:
                 future.set_exception(copy(error))
 
     def _answer(self, operations: Sequence[Operation], outcomes: Sequence[Any]) -> None:
-        future: asyncio.Future[Any]
-        for (future, *_), outcome in zip(operations, outcomes, strict=True):  # type: ignore[assignment]  # made for them
+        for operation, outcome in zip(operations, outcomes, strict=True):
+            future: asyncio.Future[Any] = operation[0]  # type: ignore[assignment]  # that is what this class is for
             if future.done():
                 continue
             if type(outcome) is Failed:
