@@ -261,15 +261,16 @@ class AsyncDatabase(DatabaseBase):
 
     def _bind(self) -> None:
         """Belong to the running loop."""
-        loop, self._thread = asyncio.get_running_loop(), get_ident()
+        loop = asyncio.get_running_loop()
         if loop is self._loop:
+            self._thread = get_ident()
             return
         if self._loop is not None and not self._loop.is_closed():
             raise DatabaseLoopError(
                 f"{self!r} is in use by another event loop: make an AsyncDatabase in each loop. They share the file",
                 path=self.path,
             )
-        self._loop = loop
+        self._loop, self._thread = loop, get_ident()
         self._create_future = loop.create_future
         self._opening = self._lending = None
         self._deliver.serve(loop)

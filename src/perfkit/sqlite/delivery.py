@@ -30,8 +30,10 @@ class ToLoop:
 
     def __call__(self, operations: Sequence[Operation], outcomes: Sequence[Any]) -> None:
         """Deliver outcomes; see `Deliver`."""
-        with suppress(RuntimeError, AttributeError):  # the loop is closed, or there was none: nobody waits
+        try:
             self.loop.call_soon_threadsafe(self._answer, operations, outcomes)  # type: ignore[union-attr]
+        except (RuntimeError, AttributeError):  # the loop is closed, or there was none: nobody waits
+            return
 
     def serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """Deliver to this loop from now on."""
