@@ -30,8 +30,10 @@ class ToLoop:
 
     def __call__(self, operations: Sequence[Operation], outcomes: Sequence[Any]) -> None:
         """Deliver outcomes; see `Deliver`."""
-        with suppress(RuntimeError, AttributeError):  # the loop is closed, or there was none: nobody waits
+        try:
             self.loop.call_soon_threadsafe(self._answer, operations, outcomes)  # type: ignore[union-attr]
+        except (RuntimeError, AttributeError):  # the loop is closed, or there was none: nobody waits
+            return
 
     def serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """Deliver to this loop from now on."""
@@ -46,8 +48,8 @@ class ToLoop:
                 future.set_exception(copy(error))
 
     def _answer(self, operations: Sequence[Operation], outcomes: Sequence[Any]) -> None:
-        future: asyncio.Future[Any]
-        for (future, *_), outcome in zip(operations, outcomes, strict=True):  # type: ignore[assignment]  # made for them
+        for operation, outcome in zip(operations, outcomes, strict=True):
+            future: asyncio.Future[Any] = operation[0]  # type: ignore[assignment]  # that is what this class is for
             if future.done():
                 continue
             if type(outcome) is Failed:

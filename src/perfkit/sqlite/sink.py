@@ -85,8 +85,9 @@ class SQLiteSink:
         self.connection = connection
         self.guard = guard
         self.patience = patience
-        self._execute = connection.execute
         self._row_factory = row_factory
+        self._cursor = connection.cursor()  # for all statements, which saves making one for each
+        self._execute = self._cursor.execute
 
     @property
     def is_open(self) -> bool:
@@ -109,8 +110,9 @@ class SQLiteSink:
     def apply(self, work: Any, argument: Any) -> Any:
         """Carry out one operation in the open transaction."""
         if type(work) is str:  # nearly all there is: as short as it can be
+            cursor = self._cursor
             try:
-                cursor = self._execute(work, argument)
+                self._execute(work, argument)
                 rows = cursor.fetchall() if cursor.description else []
             except Exception as error:  # noqa: BLE001 (it is raised again, explained)
                 raise self.explained(error) from error.__cause__

@@ -31,7 +31,7 @@ logger = logging.getLogger("perfkit.sqlite")
 _QUIET = 1.0  # seconds without work until the writer looks after the database
 _HOUR = 3600.0  # between two runs of PRAGMA optimize
 _MANY = 2000  # rows changed, after which a checkpoint beside the writer is worth its flushes
-_APART = 0.1  # seconds between two of those, at least
+_APART = 0.25  # seconds between two of those, at least
 _PATIENCE = 1.0  # seconds for those who read from the WAL to move on
 _PAGES = 100  # given back at a time: a third of a millisecond
 
@@ -49,9 +49,17 @@ class Upkeep:
         self._optimized = time.monotonic()
         self._beside = _Beside(options)
 
-    def after_batch(self, changes: int) -> None:
-        """Note how many rows were changed so far; start a checkpoint beside the writer if that is much."""
-        self._changes = changes
+    def after_batch(self, sink: SQLiteSink) -> None:
+        """Note how many rows were changed so far; start a checkpoint beside the writer if that is much.
+
+        What has come to the WAL while that ran is done here: little, and it lets SQLite begin at the WAL's start again,
+        which keeps it small, and flushing it cheap.
+        """
+        self._changes = changes = sink.connection.total_changes
+        if self._beside.has_caught_up:
+            self._beside.has_caught_up = False
+            self._checkpoint(sink, "PASSIVE")
+            return
         if changes - self._seen >= _MANY and not self._options.is_memory and self._beside.start():
             self._seen = changes
             self._is_vacuuming = True
@@ -142,6 +150,7 @@ class _Beside:
         self._connection: sqlite3.Connection | None = None
         self._last = 0.0
         self._is_closed = False
+        self.has_caught_up = False  # nothing but what came since it began was left in the WAL
 
     def start(self) -> bool:
         """Start one; False if one is under way, or was a moment ago."""
@@ -174,6 +183,7 @@ class _Beside:
             try:
                 if self._connection is None:
                     self._connection = open_upkeep(self._options)
-                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                _, there, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                self.has_caught_up = there == moved
             except sqlite3.Error as error:  # a full disk: SQLite's own checkpoints will tell, if it lasts
                 logger.debug("a checkpoint of %s failed: %s", self._options.path, error)

@@ -71,8 +71,10 @@ class Writer:
     def wake(self) -> None:
         """Have the thread look at its queue."""
         self.is_idle = False
-        with suppress(RuntimeError):  # somebody else has
+        try:
             self._gate.release()
+        except RuntimeError:  # somebody else has
+            return
 
     def close(self, *closed: Operation) -> None:
         """End the thread once its queue is empty; ``closed`` is delivered then."""
@@ -99,6 +101,7 @@ class Writer:
             batch = self.queue.take()
             if batch:
                 self._deliver(batch, self._settled(batch))
+                self._keep_up(self.upkeep.after_batch)
         self._end()
 
     def _open(self) -> SQLiteSink:
@@ -128,7 +131,6 @@ class Writer:
         self.batches += 1
         self.writes += len(batch)
         self.largest = max(self.largest, len(batch))
-        self.upkeep.after_batch(self.sink.connection.total_changes)
         return outcomes
 
     def _wait(self) -> bool:
@@ -138,14 +140,14 @@ class Writer:
                 return False
             self.is_idle = True
             if not self.queue.waiting and not self._is_closing and not self._gate.acquire(timeout=self.upkeep.due()):
-                self._keep_up()
+                self._keep_up(self.upkeep.when_idle)
             self.is_idle = False
         return True
 
-    def _keep_up(self) -> None:
+    def _keep_up(self, step: Callable[[SQLiteSink], object]) -> None:
         assert self.sink is not None  # noqa: S101 (as above)
         try:
-            self.upkeep.when_idle(self.sink)
+            step(self.sink)
         except Exception:  # nobody waits for it, and the next batch may go well
             logger.exception("the upkeep of %s failed", self._options.path)
 
