@@ -629,6 +629,7 @@ def test_packed_columns(db):
         ("busy_timeout", -1, ValueError),
         ("busy_timeout", "5", TypeError),
         ("pragmas", {"journal_mode": "DELETE"}, ValueError),
+        ("pragmas", {"WAL_autocheckpoint": 0}, ValueError),
         ("pragmas", {"a; DROP": 1}, ValueError),
         ("pragmas", {"cache_size": None}, TypeError),
         ("migrations", "CREATE TABLE t (x)", TypeError),

@@ -26,6 +26,9 @@ _OURS = {
     "locking_mode": "readers have to get in",
     "query_only": "a database that is only read needs no perfkit",
     "user_version": "migrations= counts in it",
+    "busy_timeout": "busy_timeout= is it",
+    "wal_autocheckpoint": "perfkit keeps the WAL small",
+    "journal_size_limit": "perfkit keeps the WAL small",
 }
 
 

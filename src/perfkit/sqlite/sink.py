@@ -21,7 +21,7 @@ _SAVE, _RELEASE, _UNDO = "SAVEPOINT perfkit", "RELEASE perfkit", "ROLLBACK TO pe
 
 
 class Result(NamedTuple):
-    """What `execute` and `executemany` return.
+    """What ``execute`` and ``executemany`` return.
 
     Attributes:
         rowcount: how many rows were inserted, updated or deleted; -1 for other statements.

@@ -88,7 +88,7 @@ def packable(cls: C) -> C: ...
 @overload
 def packable(*, name: str) -> Callable[[C], C]: ...
 def packable(cls: Any = None, *, name: str | None = None) -> Any:
-    """Let `packed` take a dataclass: put it above ``@dataclass``.
+    """Let `packed <perfkit.packed>` take a dataclass: put it above ``@dataclass``.
 
     The fields are stored by name, so they may be reordered, and new ones that have a default may be added. ``name`` is
     what is stored for the class; it is its qualified name unless it is given, which allows to rename the class later.
