@@ -163,7 +163,11 @@ class AsyncDatabase(DatabaseBase):
     def stream(
         self, sql: str, parameters: Any = (), *, unpack: Sequence[str] = (), max_age: float = 60.0
     ) -> AsyncStream:
-        """Read a big result bit by bit: ``async for row in db.stream(sql): ...``; see `Database.stream`."""
+        """Read a big result bit by bit: ``async for row in db.stream(sql): ...``; see `Database.stream`.
+
+        Nothing happens before the first row is asked for; all errors but that of ``max_age`` come up there. While rows
+        are used the next ones are read, so there are two megabytes or so in memory.
+        """
         checked_seconds("max_age", max_age, above_zero=True)
 
         async def start() -> Scan:
@@ -181,18 +185,15 @@ class AsyncDatabase(DatabaseBase):
         """Lend a connection that can't write: ``async with db.connection() as conn: ...``.
 
         ``conn`` is an ``aiosqlite.Connection``, for code that speaks to one already. At most ``readers`` of them are
-        lent at a time, and at least one. Don't leave a transaction of its own open: what it reads from stays in the
-        WAL.
-
-        Raises (on entering) DatabaseError for a database in memory, which no second connection sees; what a pool's
-        `connection <perfkit.AsyncPool.connection>` raises.
+        lent at a time, and at least one. What is left open on it is ended when it comes back; until then the WAL can't
+        be emptied. See `Database.connection`.
         """
         await self._readable()
         self._refuse_memory("connection()")
         from perfkit.sqlite.lending import AsyncLending
 
         if self._lending is None:
-            self._lending = AsyncLending(self._options)
+            self._lending = AsyncLending(self._options, self.name)
         async with self._lending.connection(timeout) as connection:
             yield connection
 

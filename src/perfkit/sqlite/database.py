@@ -47,6 +47,9 @@ class Database(DatabaseBase):
     Opened by `open`, by ``with``, or by its first use; to be closed by `close`. One that is collected, or is open when
     the interpreter ends, is closed too, and what was accepted is committed.
 
+    A call that is interrupted (KeyboardInterrupt) before the writer has begun with it never happens; after that it may
+    be committed, whole.
+
     Args:
         path: str or path-like; made absolute now. ``":memory:"`` for a database in memory, which the writer reads too.
         durability: what survives. ``"process"``: the death of this process, at any moment; a power cut may take the
@@ -60,8 +63,10 @@ class Database(DatabaseBase):
         migrations: a list of SQL strings and functions of a connection, to be appended to and never changed otherwise.
             Each is applied once in the file's life, in order, in a transaction of its own, when it is opened;
             ``user_version`` counts them. Foreign keys are not enforced meanwhile.
-        row_factory: makes rows, called with a cursor and a tuple; ``sqlite3.Row`` has columns by name. None: tuples.
-        on_connect: called with each new connection, to add functions, collations or extensions.
+        row_factory: makes rows, called with a cursor and a tuple; ``sqlite3.Row`` has columns by name and by number.
+            None: tuples.
+        on_connect: called with each new ``sqlite3.Connection``, in whichever thread makes it, to add functions,
+            collations or extensions.
         name: what ``stats()`` calls it; the file's name if not given.
 
     Raises:
@@ -69,6 +74,8 @@ class Database(DatabaseBase):
 
     Every method raises DatabaseClosed after `close`, DatabaseForked in a child of ``os.fork``, and what `open` raises,
     if it is the first.
+
+    Cost: a thread that writes and ``readers`` that read, with a connection each, while it is open.
 
     Thread-safe. The design is group commit (D. DeWitt et al., SIGMOD '84) over SQLite's write-ahead log.
     """
@@ -145,6 +152,7 @@ class Database(DatabaseBase):
 
         Raises:
             sqlite3.Error: what SQLite says of it; nothing of it is left.
+            TypeError: ``sql`` is no str.
             DatabaseBusy: another process held the write lock for ``busy_timeout`` seconds.
             TransactionRefused: it would begin or end a transaction; or this thread or task is inside of `transaction`,
                 which it would wait for.
@@ -157,8 +165,9 @@ class Database(DatabaseBase):
     def executemany(self, sql: str, rows: Iterable[Any]) -> Result:
         """Execute one statement for many rows: all of them, or none.
 
-        ``rows`` is an iterable of parameters, taken whole before anything is done. Raises as `execute`.
-        Returns a `Result <perfkit.sqlite.Result>` whose ``rowcount`` is that of all rows.
+        ``rows`` is an iterable of parameters, taken whole before anything is done. It counts as one operation, however
+        many rows there are. Returns a `Result <perfkit.sqlite.Result>` whose ``rowcount`` is that of all rows. Raises
+        as `execute`.
         """
         return self._write(*many(sql, rows))  # type: ignore[no-any-return]  # as above
 
@@ -171,7 +180,7 @@ class Database(DatabaseBase):
         connection, nor begin or end transactions. A cursor that it returns comes as a `Result
         <perfkit.sqlite.Result>`.
 
-        Raises what ``fn`` raises; TypeError; else as `execute`.
+        Raises what ``fn`` raises; TypeError if it is no ordinary function; else as `execute`.
         """
         result: T = self._write(unit(fn), None)
         return result
@@ -182,7 +191,8 @@ class Database(DatabaseBase):
         ``tx`` has the methods `execute`, `executemany`, `run`, `fetch_all`, `fetch_one` and `fetch_value`. The block is
         alone on the writer: all other writes wait, so use `run` where no waiting is needed. It is committed when the
         block ends; an exception rolls it back, and passes through. A statement that fails may be caught in the block,
-        which goes on without it.
+        which goes on without it. What the database itself would write in the block is refused, also in tasks that the
+        block has begun; its queries don't see what isn't committed.
 
         Args:
             timeout: seconds for all of it, waiting for its turn included; None or math.inf: as long as it takes. When
@@ -207,7 +217,10 @@ class Database(DatabaseBase):
             parameters: as for `execute`.
             unpack: names of columns that hold what `perfkit.packed` made, to be objects again.
 
-        Raises sqlite3.Error; UnpackError; ValueError if there is no column of a name in ``unpack``; DatabaseBusy.
+        Raises sqlite3.Error; UnpackError; ValueError if there is no column of a name in ``unpack``, TypeError if that
+        is no tuple of names; TransactionRefused with ``readers=0`` inside of `transaction`; DatabaseBusy.
+
+        Cost: a hand-over to a reader, and the query.
         """
         rows: list[Any] = self._read(ALL, sql, parameters, unpack)
         return rows
@@ -223,12 +236,17 @@ class Database(DatabaseBase):
     def stream(self, sql: str, parameters: Any = (), *, unpack: Sequence[str] = (), max_age: float = 60.0) -> Stream:
         """Read a big result bit by bit, in constant memory: ``for row in db.stream(sql): ...``.
 
-        It reads on a connection of its own, from the state of the moment it began. As long as it is open the WAL can't
-        be emptied, so it is ended with StreamExpired (also a TimeoutError) after ``max_age`` seconds (math.inf: never).
+        It reads on a connection of its own, from the state of the moment when its first row was asked for. As long as
+        it is open the WAL can't be emptied, so it is ended with StreamExpired (also a TimeoutError) after ``max_age``
+        seconds (more than 0; math.inf: never).
         It ends by itself with its last row, and when it is collected; ``with db.stream(sql) as rows`` ends it at the
-        end of the block.
+        end of the block. It is used by one thread at a time.
 
-        Raises as `fetch_all`; DatabaseError for a database in memory, which no second connection sees.
+        Raises ValueError for a ``max_age`` that isn't above 0; DatabaseError for a database in memory, which no second
+        connection sees; and, where rows are asked for, as `fetch_all`.
+
+        Cost: opening a connection, so for a few rows `fetch_all` is quicker. Memory for about a megabyte of rows, or
+        for one row.
         """
         checked_seconds("max_age", max_age, above_zero=True)
         self._readable()
@@ -240,10 +258,14 @@ class Database(DatabaseBase):
         """Lend a connection that can't write: ``with db.connection() as conn: ...``.
 
         ``conn`` is a ``sqlite3.Connection``, for code that speaks to one already. At most ``readers`` of them are lent
-        at a time, and at least one. Don't leave a transaction of its own open: what it reads from stays in the WAL.
+        at a time, and at least one. What is left open on it is ended when it comes back; until then the WAL can't be
+        emptied.
 
-        Raises (on entering) DatabaseError for a database in memory, which no second connection sees; what a pool's
-        `connection <perfkit.Pool.connection>` raises.
+        Args:
+            timeout: how long to wait for one, in seconds from 0; None: as long as a pool does by default.
+
+        Raises (on entering) DatabaseError for a database in memory, which no second connection sees; PoolTimeout if
+        none came free in time, and what else a pool's `connection <perfkit.Pool.connection>` raises.
         """
         self._readable()
         self._refuse_memory("connection()")
@@ -252,7 +274,7 @@ class Database(DatabaseBase):
         with self._mutex:
             self._check()
             if self._lending is None:
-                self._lending = Lending(self._options)
+                self._lending = Lending(self._options, self.name)
         with self._lending.connection(timeout) as connection:
             yield connection
 
@@ -262,6 +284,8 @@ class Database(DatabaseBase):
         """Look after the file now: statistics for the planner, free pages given back, the WAL emptied.
 
         All of this is done by itself too, when there is nothing to write. Never a VACUUM: ``execute("VACUUM")``.
+
+        Cost: all writes wait for it, up to a second longer if somebody goes on reading from the WAL.
         """
         self._ready()
         self._write(self._opened_engine().writer.upkeep.everything, None, alone=True)
@@ -277,6 +301,8 @@ class Database(DatabaseBase):
 
         Raises FileExistsError, also where a database of that name is open; ValueError for the database's own path;
         OSError, sqlite3.Error.
+
+        Cost: reading and writing all of the file. Nobody waits for it, but for the writes of a database in memory.
         """
         backup = Backup(self._options, path, replace=replace)
         self._ready()

@@ -20,10 +20,10 @@ __all__ = ["AsyncLending"]
 class AsyncLending:
     """A pool of ``aiosqlite`` connections."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, name: str) -> None:
         self._options = options
         self._pool: AsyncPool[aiosqlite.Connection] = AsyncPool(
-            self._connect, max_size=max(1, options.readers), close=_close, reset=_reset
+            self._connect, max_size=max(1, options.readers), close=_close, reset=_reset, name=f"{name} (lent)"
         )
 
     def connection(self, timeout: float | None) -> AbstractAsyncContextManager[aiosqlite.Connection]:

@@ -17,18 +17,19 @@ class DatabaseStats:
         name: what the database is called.
         path: the file.
         writes: operations that were carried out by the writer, failed ones too.
-        batches: transactions they took; ``mean_batch`` is how many share one, ``max_batch`` the most that did.
-        commits: seconds a batch took, from its begin until it was as durable as asked.
+        batches: how often the writer took what waited, for a transaction each.
+        mean_batch: how many operations were in one, on the average.
+        max_batch: how many were in the largest.
+        commits: seconds a batch took, from its begin until it was as durable as asked; count, mean, percentiles.
         pending: operations that wait for the writer now.
         waits: how many calls had to wait because ``max_pending`` operations waited already.
-        wal_bytes: size of the WAL file now.
+        wal_bytes: size of the WAL file now, in bytes. It is kept for reuse, so it seldom shrinks.
         checkpoints: how often the WAL was moved into the database, beside what SQLite does by itself.
         busy_retries: how often another process's lock was tried again.
         transactions: ``transaction()`` blocks that were begun.
-        reads: queries answered by readers.
+        reads: queries answered by readers; with ``readers=0`` they are among the writes.
         streams: streams open now.
-        oldest_reader: seconds that the longest query, stream or lent connection has been reading; it keeps the WAL from
-            being emptied.
+        oldest_reader: seconds that the longest query or stream has been reading; it keeps the WAL from being emptied.
     """
 
     name: str

@@ -19,10 +19,14 @@ __all__ = ["Lending"]
 class Lending:
     """A pool of ``sqlite3`` connections."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, name: str) -> None:
         self._options = options
         self._pool: Pool[sqlite3.Connection] = Pool(
-            self._connect, max_size=max(1, options.readers), close=sqlite3.Connection.close, reset=_reset
+            self._connect,
+            max_size=max(1, options.readers),
+            close=sqlite3.Connection.close,
+            reset=_reset,
+            name=f"{name} (lent)",
         )
 
     def connection(self, timeout: float | None) -> AbstractContextManager[sqlite3.Connection]:

@@ -69,7 +69,8 @@ def unpacked(data: bytes | memoryview | None) -> Any:
             registered in this program.
         TypeError: it is neither bytes nor None, but for example a column of another kind.
 
-    Arrays are read-only and share the bytes' memory: ``.copy()`` gives one of your own.
+    Arrays are read-only and share the bytes' memory: ``.copy()`` gives one of your own. Nothing that is read is
+    executed, whoever wrote it: classes registered by `perfkit.sqlite.packable` are called, and no others.
     """
     if data is None:
         return None
