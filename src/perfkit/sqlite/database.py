@@ -147,7 +147,7 @@ class Database(DatabaseBase):
             parameters: a sequence for ``?``, or a mapping for ``:name``.
 
         Returns:
-            A `Result <perfkit.sqlite.Result>`: ``rowcount``, ``lastrowid``, and ``rows`` if the statement gives some
+            A `Result <perfkit.sqlite.Result>` with ``rowcount``, ``lastrowid``, and ``rows`` if the statement gives some
             (``RETURNING``).
 
         Raises:
