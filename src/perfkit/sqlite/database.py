@@ -147,8 +147,8 @@ class Database(DatabaseBase):
             parameters: a sequence for ``?``, or a mapping for ``:name``.
 
         Returns:
-            A `Result <perfkit.sqlite.Result>` with ``rowcount``, ``lastrowid``, and ``rows`` if the statement gives some
-            (``RETURNING``).
+            A `Result <perfkit.sqlite.Result>` with ``rowcount``, ``lastrowid``, and ``rows`` if the statement gives
+            some (``RETURNING``).
 
         Raises:
             sqlite3.Error: what SQLite says of it; nothing of it is left.
