@@ -163,16 +163,16 @@ class Crowd:
         self.read: list[float] = []
         self.wrong = 0
         self.count = 0  # rows that are there: the numbers from 0
+        self._is_over = False
 
     async def play(self, each: int) -> None:
         """Have all agents remember so many memories, while readers recall those of the rounds before."""
-        readers = [asyncio.create_task(self._recall(self.count)) for _ in range(READERS)]
-        try:
+        self._is_over = False
+        async with asyncio.TaskGroup() as readers:
+            for _ in range(READERS):
+                readers.create_task(self._recall(self.count))
             await asyncio.gather(*(self._remember(self.count + agent, each) for agent in range(AGENTS)))
-        finally:
-            for reader in readers:
-                reader.cancel()
-            await asyncio.wait(readers)
+            self._is_over = True
         self.count += AGENTS * each
 
     async def _remember(self, number: int, each: int) -> None:
@@ -182,12 +182,14 @@ class Crowd:
             self.written.append(perf_counter() - started)
 
     async def _recall(self, below: int) -> None:
-        while True:
+        while True:  # once at least, however quick the agents are
             number = random.randrange(below)
             started = perf_counter()
             row = await self.store.recall(number)
             self.read.append(perf_counter() - started)
             self.wrong += row is None or tuple(row) != memory(number)
+            if self._is_over:
+                return
 
 
 async def all_at_once(rounds: int, each: int, progress: Progress) -> Section:
