@@ -33,6 +33,7 @@ PURE = {
         *("smtp_replies", "smtp_session", "smtp_steps", "smtp_trip"),
     },
     "resilience": {"attempts", "beats", "circuit", "tokens", "windows"},
+    "sqlite": {"batch", "statements"},
     "statefile": {"fingerprint", "frozen", "grouping", "handoff"},
 }
 IMPURE = {"time", "os", "threading", "asyncio", "sqlite3", "logging"}

@@ -23,16 +23,22 @@ if TYPE_CHECKING:
     from perfkit.resilience import Heartbeat as Heartbeat
     from perfkit.resilience import RetryBudget as RetryBudget
     from perfkit.resilience import retry as retry
+    from perfkit.sqlite import AsyncDatabase as AsyncDatabase
+    from perfkit.sqlite import Database as Database
+    from perfkit.sqlite import packed as packed
+    from perfkit.sqlite import unpacked as unpacked
     from perfkit.statefile import AsyncStateFile as AsyncStateFile
     from perfkit.statefile import StateFile as StateFile
     from perfkit.statefile import read_json as read_json
 
 # name -> the module that has it; a name that is a module itself maps to None
 _PUBLIC = {
+    "AsyncDatabase": "perfkit.sqlite",
     "AsyncPool": "perfkit.pooling",
     "AsyncSMTPPool": "perfkit.pooling",
     "AsyncStateFile": "perfkit.statefile",
     "CircuitBreaker": "perfkit.resilience",
+    "Database": "perfkit.sqlite",
     "Delivery": "perfkit.pooling",
     "FrequencyBoostLRU": "perfkit.caching",
     "Heartbeat": "perfkit.resilience",
@@ -43,17 +49,21 @@ _PUBLIC = {
     "TTLCache": "perfkit.caching",
     "cached": "perfkit.caching",
     "errors": None,
+    "packed": "perfkit.sqlite",
     "read_json": "perfkit.statefile",
     "retry": "perfkit.resilience",
     "stats": "perfkit.registry",
     "testing": None,
+    "unpacked": "perfkit.sqlite",
 }
 
 __all__ = [
+    "AsyncDatabase",
     "AsyncPool",
     "AsyncSMTPPool",
     "AsyncStateFile",
     "CircuitBreaker",
+    "Database",
     "Delivery",
     "FrequencyBoostLRU",
     "Heartbeat",
@@ -65,10 +75,12 @@ __all__ = [
     "__version__",
     "cached",
     "errors",
+    "packed",
     "read_json",
     "retry",
     "stats",
     "testing",
+    "unpacked",
 ]
 
 

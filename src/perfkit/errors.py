@@ -7,6 +7,17 @@
     ├── CacheDumpError
     │   ├── CacheDumpCorrupt      (ValueError)              the file is no dump of a cache, or not a whole one
     │   └── CacheDumpRefused      (TypeError)               an entry holds something that a dump has no form for
+    ├── DatabaseError
+    │   ├── DatabaseBusy          (sqlite3.OperationalError, TimeoutError)  another process kept the database locked
+    │   ├── DatabaseClosed        (sqlite3.ProgrammingError)  used after close()
+    │   ├── DatabaseCorrupt       (sqlite3.DatabaseError)   the file is no SQLite database; it was not touched
+    │   ├── DatabaseForked        (RuntimeError)            opened before a fork, used in the child
+    │   ├── DatabaseLoopError     (RuntimeError)            used in another event loop than its own
+    │   ├── DatabaseNewer         (RuntimeError)            the file has more migrations than the program
+    │   ├── StreamExpired         (TimeoutError)            a stream was open for longer than its max_age
+    │   ├── TooManyParameters     (sqlite3.OperationalError)  a statement has more parameters than SQLite takes
+    │   ├── TransactionRefused    (sqlite3.ProgrammingError)  a statement or call that belongs into transaction()
+    │   └── TransactionTimeout    (TimeoutError)            a transaction() was not over in time; it was rolled back
     ├── MailError                 (smtplib.SMTPException)   of mail pools
     │   ├── DeliveryUnknown                                 a mail was handed over, and nobody knows what became of it
     │   ├── MailConnectionLost    (smtplib.SMTPServerDisconnected, ConnectionError)  in the middle; nothing was sent
@@ -17,6 +28,7 @@
     │   ├── MailTimeout           (smtplib.SMTPServerDisconnected, TimeoutError)  no answer in time; nothing was sent
     │   ├── MailUnsupported       (smtplib.SMTPNotSupportedError)  the server doesn't offer what is needed
     │   └── MailUntrusted         (ssl.SSLCertVerificationError)  the server's certificate is not trusted
+    ├── PackError                 (TypeError)               packed() has no form for something in the value
     ├── PoolError
     │   ├── NotLent               (ValueError)              what was given back is not lent by this pool
     │   ├── PoolClosed            (RuntimeError)            the pool was closed
@@ -24,6 +36,7 @@
     │   ├── PoolLoopError         (RuntimeError)            an AsyncPool in another event loop than its own
     │   ├── PoolReentered         (RuntimeError)            in the midst of what a pool does; it would hang
     │   └── PoolTimeout           (TimeoutError)            no connection came free in time
+    ├── UnpackError               (ValueError)              not what packed() made, or of a type that isn't registered
     └── StateFileError
         ├── StateFileConflict     (RuntimeError)            somebody wrote since the version that save() was based on
         ├── StateFileCorrupt      (json.JSONDecodeError)    the file is not JSON; it was not touched
@@ -60,6 +73,19 @@ if TYPE_CHECKING:
     from perfkit.pooling.smtp_errors import MailUnsupported as MailUnsupported
     from perfkit.pooling.smtp_errors import MailUntrusted as MailUntrusted
     from perfkit.resilience.errors import BreakerOpen as BreakerOpen
+    from perfkit.sqlite.errors import DatabaseBusy as DatabaseBusy
+    from perfkit.sqlite.errors import DatabaseClosed as DatabaseClosed
+    from perfkit.sqlite.errors import DatabaseCorrupt as DatabaseCorrupt
+    from perfkit.sqlite.errors import DatabaseError as DatabaseError
+    from perfkit.sqlite.errors import DatabaseForked as DatabaseForked
+    from perfkit.sqlite.errors import DatabaseLoopError as DatabaseLoopError
+    from perfkit.sqlite.errors import DatabaseNewer as DatabaseNewer
+    from perfkit.sqlite.errors import PackError as PackError
+    from perfkit.sqlite.errors import StreamExpired as StreamExpired
+    from perfkit.sqlite.errors import TooManyParameters as TooManyParameters
+    from perfkit.sqlite.errors import TransactionRefused as TransactionRefused
+    from perfkit.sqlite.errors import TransactionTimeout as TransactionTimeout
+    from perfkit.sqlite.errors import UnpackError as UnpackError
     from perfkit.statefile.errors import StateFileConflict as StateFileConflict
     from perfkit.statefile.errors import StateFileCorrupt as StateFileCorrupt
     from perfkit.statefile.errors import StateFileEncodeError as StateFileEncodeError
@@ -72,6 +98,13 @@ _PARTS = {
     "CacheDumpCorrupt": "perfkit.caching.errors",
     "CacheDumpError": "perfkit.caching.errors",
     "CacheDumpRefused": "perfkit.caching.errors",
+    "DatabaseBusy": "perfkit.sqlite.errors",
+    "DatabaseClosed": "perfkit.sqlite.errors",
+    "DatabaseCorrupt": "perfkit.sqlite.errors",
+    "DatabaseError": "perfkit.sqlite.errors",
+    "DatabaseForked": "perfkit.sqlite.errors",
+    "DatabaseLoopError": "perfkit.sqlite.errors",
+    "DatabaseNewer": "perfkit.sqlite.errors",
     "DeliveryRefused": "perfkit.pooling.smtp_errors",
     "DeliveryUnknown": "perfkit.pooling.smtp_errors",
     "MailAuthRefused": "perfkit.pooling.smtp_errors",
@@ -83,6 +116,7 @@ _PARTS = {
     "MailUnsupported": "perfkit.pooling.smtp_errors",
     "MailUntrusted": "perfkit.pooling.smtp_errors",
     "NotLent": "perfkit.pooling.errors",
+    "PackError": "perfkit.sqlite.errors",
     "PoolClosed": "perfkit.pooling.errors",
     "PoolError": "perfkit.pooling.errors",
     "PoolFull": "perfkit.pooling.errors",
@@ -95,6 +129,11 @@ _PARTS = {
     "StateFileError": "perfkit.statefile.errors",
     "StateFileLockError": "perfkit.statefile.errors",
     "StateFileTimeout": "perfkit.statefile.errors",
+    "StreamExpired": "perfkit.sqlite.errors",
+    "TooManyParameters": "perfkit.sqlite.errors",
+    "TransactionRefused": "perfkit.sqlite.errors",
+    "TransactionTimeout": "perfkit.sqlite.errors",
+    "UnpackError": "perfkit.sqlite.errors",
 }
 
 __all__ = ["PerfkitError", *_PARTS]  # noqa: PLE0604 (a list of str, drawn from the table)

@@ -18,6 +18,7 @@ PARTS = {
     "resilience": ("perfkit.demo.resilience", "resilience: a service that goes down and comes back, and a crowd"),
     "pooling": ("perfkit.demo.pooling", "pools: a server behind a login, and it restarts under its callers"),
     "smtp": ("perfkit.demo.smtp", "mail: a server 20 ms away, and one that ends connections"),
+    "sqlite": ("perfkit.demo.sqlite", "SQLite: a hundred agents remember, others recall, and some give up"),
 }
 
 # The version of the layout of machine_report(): raised when a field goes away or changes its meaning.

@@ -1,0 +1,42 @@
+"""SQLite: what many tasks or threads write at the same time is committed together; readers never block writers."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from perfkit.sqlite.aio import AsyncDatabase as AsyncDatabase
+    from perfkit.sqlite.database import Database as Database
+    from perfkit.sqlite.sink import Result as Result
+    from perfkit.sqlite.stats import DatabaseStats as DatabaseStats
+    from perfkit.sqlite.values import packable as packable
+    from perfkit.sqlite.values import packed as packed
+    from perfkit.sqlite.values import unpacked as unpacked
+
+# Each on first use: asyncio alone would cost threaded programs 20 ms.
+_HOMES = {
+    "AsyncDatabase": "aio",
+    "Database": "database",
+    "DatabaseStats": "stats",
+    "Result": "sink",
+    "packable": "values",
+    "packed": "values",
+    "unpacked": "values",
+}
+
+__all__ = ["AsyncDatabase", "Database", "DatabaseStats", "Result", "packable", "packed", "unpacked"]
+
+
+if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        try:
+            home = _HOMES[name]
+        except KeyError:
+            raise AttributeError(f"module 'perfkit.sqlite' has no attribute {name!r}") from None
+        from importlib import import_module
+
+        value = getattr(import_module(f"perfkit.sqlite.{home}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
