@@ -70,7 +70,8 @@ class CircuitBreaker:
         reset_timeout: seconds it stays open.
         probes: at most so many calls run while it is half-open, however many callers come; so many must succeed.
         half_open_timeout: a probe that is out for so many seconds has failed: it opens again.
-        on: the exceptions that are failures, a subclass of Exception or a tuple of such.
+        on: the exceptions that are failures, a subclass of Exception or a tuple of such. Name those that the service
+            is to blame for, or mistakes of the program count too. Empty only if ``slow_call`` is given.
         ignore: those among them that say nothing of the service, such as a "not found".
         on_change: ``on_change(breaker, old, new)`` is called when the state has changed, by the caller whose call
             changed it, with the states' names. No lock is held. What it raises is logged on ``perfkit.resilience``.
@@ -174,7 +175,11 @@ class CircuitBreaker:
     # -- around functions
 
     def __call__(self, function: F) -> F:
-        """Decorate a function: its calls go through this breaker. Raises TypeError for generator functions, classes."""
+        """Decorate a function: its calls go through this breaker.
+
+        Raises TypeError for generator functions and classes; and when it is called, for a plain function whose first
+        result is a coroutine.
+        """
         quick = self._sync if self._is_timed else self._quick_sync
         aquick = self._asynchronous if self._is_timed else self._quick_asynchronous
         decorated: F = wrap(function, "CircuitBreaker", sync=quick, asynchronous=aquick)

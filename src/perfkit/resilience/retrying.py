@@ -172,7 +172,11 @@ class Retry:
         return f"<{type(self).__name__} {self.name!r}>"
 
     def __call__(self, function: F) -> F:
-        """Decorate a function: what fails is tried again. Raises TypeError for generator functions and classes."""
+        """Decorate a function: what fails is tried again.
+
+        Raises TypeError for generator functions and classes; and when it is called, for a plain function whose first
+        result is a coroutine.
+        """
         decorated: F = wrap(function, "retry", sync=self._sync, asynchronous=self._asynchronous)
         self._first = self._first or name_of(function)
         return decorated
