@@ -264,6 +264,7 @@ def test_every_thread_has_its_turn(server):
     assert all(abs(count / mean - 1) <= 0.05 for count in turns.values()), turns
     assert pool.stats().timeouts == 0
     assert server.made == 4
+    pool.close()
 
 
 # -- striking everywhere
@@ -482,6 +483,7 @@ def test_another_call_interrupted(struck_everywhere, name):
         if name == "close":
             if not pool._core.is_closed:
                 use(pool)
+                pool.close(0)
             pool = server.pool()  # the closed one can't be whole
         return pool, found
 

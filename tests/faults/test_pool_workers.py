@@ -115,14 +115,14 @@ def test_what_is_logged_by_the_upkeep_is_logged_by_a_worker(eventually):
             gate.wait(PATIENCE)
 
     handler, logger = Handler(), logging.getLogger("perfkit.pooling")
-    leaking, other = Pool(object, leak_after=0.01), Pool(object, max_idle=0.01)
     logger.addHandler(handler)
     try:
-        with leaking.connection():
+        with Pool(object, leak_after=0.01) as leaking, Pool(object, max_idle=0.01) as other, leaking.connection():
             eventually(lambda: names)
             with other.connection():
                 pass
             eventually(lambda: other.stats().closed["idle"] == 1)
+            gate.set()
     finally:
         gate.set()
         logger.removeHandler(handler)
