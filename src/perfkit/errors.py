@@ -7,6 +7,9 @@
     ├── CacheDumpError
     │   ├── CacheDumpCorrupt      (ValueError)              the file is no dump of a cache, or not a whole one
     │   └── CacheDumpRefused      (TypeError)               an entry holds something that a dump has no form for
+    ├── LazyImportError           (ImportError)             a module that was declared lazily could not be imported
+    │   ├── LazyModuleNotFound    (ModuleNotFoundError)     it, or one that it needs, is not installed
+    │   └── LazyRequirementUnmet                            another version is installed than is asked for
     ├── MailError                 (smtplib.SMTPException)   of mail pools
     │   ├── DeliveryUnknown                                 a mail was handed over, and nobody knows what became of it
     │   ├── MailConnectionLost    (smtplib.SMTPServerDisconnected, ConnectionError)  in the middle; nothing was sent
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
     from perfkit.caching.errors import CacheDumpCorrupt as CacheDumpCorrupt
     from perfkit.caching.errors import CacheDumpError as CacheDumpError
     from perfkit.caching.errors import CacheDumpRefused as CacheDumpRefused
+    from perfkit.lazyload.errors import LazyImportError as LazyImportError
+    from perfkit.lazyload.errors import LazyModuleNotFound as LazyModuleNotFound
+    from perfkit.lazyload.errors import LazyRequirementUnmet as LazyRequirementUnmet
     from perfkit.pooling.errors import NotLent as NotLent
     from perfkit.pooling.errors import PoolClosed as PoolClosed
     from perfkit.pooling.errors import PoolError as PoolError
@@ -72,6 +78,9 @@ _PARTS = {
     "CacheDumpRefused": "perfkit.caching.errors",
     "DeliveryRefused": "perfkit.pooling.smtp_errors",
     "DeliveryUnknown": "perfkit.pooling.smtp_errors",
+    "LazyImportError": "perfkit.lazyload.errors",
+    "LazyModuleNotFound": "perfkit.lazyload.errors",
+    "LazyRequirementUnmet": "perfkit.lazyload.errors",
     "MailAuthRefused": "perfkit.pooling.smtp_errors",
     "MailConnectionLost": "perfkit.pooling.smtp_errors",
     "MailError": "perfkit.pooling.smtp_errors",
