@@ -158,7 +158,9 @@ def run(program: str) -> bytes:
     here = Path(__file__).parent
     found = [str(Path(perfkit.__file__).parents[1]), str(here), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, found))}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], env=environment, stdout=subprocess.PIPE, check=True
+    )
     return done.stdout
 
 
