@@ -79,17 +79,17 @@ def test_names_are_bound_to_what_an_ordinary_import_binds(program, site, stateme
         ordinary,
     )
     for name, real in ordinary.items():
-        found = vars(module)[name]
+        found = getattr(module, name)
         assert found is real or found.__dict__ is real.__dict__
         assert repr(found) == repr(real)
 
 
 def test_both_submodules_are_there_once_one_is_used(program, site):
     module = program("import X_pack.mod\nimport X_pack.deep.down\nimport X_pack")
-    package = vars(module)[site.name("X_pack")]
+    package = getattr(module, site.name("X_pack"))
     assert package.mod.value == "mod"
-    assert vars(module)[site.name("X_pack")] is sys.modules[site.name("X_pack")]
-    assert vars(module)[site.name("X_pack")].deep.down.value == "down"
+    assert getattr(module, site.name("X_pack")) is sys.modules[site.name("X_pack")]
+    assert getattr(module, site.name("X_pack")).deep.down.value == "down"
 
 
 def test_a_second_in_blockadds_to_the_first(program, site):
@@ -97,13 +97,13 @@ def test_a_second_in_blockadds_to_the_first(program, site):
         "import X_pack.mod", after="with perfkit.lazy_imports():\n    import X_pack.other\nfound = X_pack.other.value"
     )
     assert module.found == "other"
-    assert vars(module)[site.name("X_pack")].mod.value == "mod"
+    assert getattr(module, site.name("X_pack")).mod.value == "mod"
 
 
 def test_a_package_that_is_loaded_gains_a_lazy_submodule(program, site):
     site.run("X_first", "import X_pack")
     module = program("import X_pack.mod")
-    package = vars(module)[site.name("X_pack")]
+    package = getattr(module, site.name("X_pack"))
     assert not hasattr(sys.modules[site.name("X_pack")], "mod")
     assert package.mod.value == "mod"
 
@@ -112,7 +112,7 @@ def test_what_is_loaded_is_bound_as_it_is(program, site):
     site.run("X_first", "import X_heavy, X_pack.mod")
     module = program("import X_heavy\nfrom X_pack import mod\nimport X_pack.mod\nimport sys")
     for name in ("X_heavy", "X_pack"):
-        assert type(vars(module)[site.name(name)]) is types.ModuleType
+        assert type(getattr(module, site.name(name))) is types.ModuleType
     assert module.mod is sys.modules[site.name("X_pack.mod")]
     assert module.sys is sys
 
@@ -132,6 +132,35 @@ def test_an_attribute_goes_before_a_module_of_the_same_name(program, site):
     kept = module.shared
     assert kept.upper() == "ATTRIBUTE"
     assert module.shared == "attribute"
+
+
+def test_what_a_package_itself_declares_lazily(program, site):
+    site.write("X_lib.", "import perfkit\nwith perfkit.lazy_imports():\n    from . import part")
+    site.write("X_lib.part", "value = 'part'")
+    site.run("X_first", "import X_lib")
+    module = program("from X_lib import part", after="def use(): return part.value")
+    assert "X_lib.part" not in site.loaded()
+    assert module.use() == "part"
+    assert module.part is sys.modules[site.name("X_lib")].part is sys.modules[site.name("X_lib.part")]
+
+
+@pytest.mark.parametrize("statement", ["from . import part", "from .part import x", "import X_lib.part as part"])
+def test_a_package_that_declares_its_own_modules(site, statement):
+    site.write("X_lib.part", "value = 'part'\nx = 3")
+    lib = site.run("X_lib.", f"import perfkit\nwith perfkit.lazy_imports():\n    {statement}")
+    assert lib.part.value == "part"
+    assert lib.part is sys.modules[site.name("X_lib.part")]
+    for name in ("X_lib", "X_lib.part"):
+        del sys.modules[site.name(name)]
+    ordinary = site.run("X_program", "import perfkit, X_lib.part\nfrom X_lib import part\nvalue = part.value")
+    assert ordinary.value == "part"
+
+
+def test_a_package_that_has_declared_something_else_by_that_name(site, program):
+    site.write("X_lib.", "import perfkit\npart = perfkit.lazy('X_heavy', hint='x')")
+    site.write("X_lib.part", "value = 'part'")
+    module = program("from X_lib import part", after="def use(): return part.value")
+    assert module.use() == 7
 
 
 def test_a_function_or_class_goes_before_a_module_of_the_same_name(program, site):
@@ -189,7 +218,7 @@ def test_blocks_in_modules_that_a_in_blockimports(program, site):
     module = program("import X_pack.mod\n__import__('X_inner')\nimport X_pack.other")
     assert site.loaded() == {"X_main", "X_main.sub", "X_main.sub.run", "X_inner"}
     assert "lazy" in sys.modules[site.name("X_inner")].lazy
-    assert vars(module)[site.name("X_pack")].other.value == "other"
+    assert getattr(module, site.name("X_pack")).other.value == "other"
 
 
 def test_a_in_blockin_a_block(program, site):
@@ -254,7 +283,7 @@ def test_a_hook_put_over_ours_in_the_middle_of_a_block(program, site):
     )
     assert builtins.__import__ is not module.ours
     later = program("import X_pack.mod", name="X_main.sub.again")  # goes through both
-    assert later.__dict__[site.name("X_pack")].mod.value == "mod"
+    assert getattr(later, site.name("X_pack")).mod.value == "mod"
     builtins.__import__ = ORDINARY
 
 
@@ -294,4 +323,4 @@ def test_what_a_in_blockbinds_is_what_lazy_returns(program, site):
     if native.is_there:
         pytest.skip("the interpreter binds objects of its own")
     module = program("import X_heavy")
-    assert type(vars(module)[site.name("X_heavy")]).__base__ is LazyModule
+    assert type(getattr(module, site.name("X_heavy"))).__base__ is LazyModule

@@ -180,9 +180,9 @@ def _branch(full: str, record: Record, names: dict[str, Any]) -> proxy.LazyModul
 def _declared_before(root: str, record: Record, names: dict[str, Any]) -> proxy.LazyModule | None:
     """Return the proxy that the module has under that name, which then stands for this declaration too."""
     found = names.get(root)
-    if type(found).__base__ is not proxy.LazyModule:
+    if not proxy.is_lazy(found):
         return None
-    state = proxy.state_of(found)  # type: ignore[arg-type]
+    state = proxy.state_of(found)
     if state.module is not None or state.name != root:
         return None
     state.records.append(record)
@@ -199,7 +199,7 @@ def _members(package: str, wanted: Sequence[str], names: dict[str, Any], frame: 
     there = vars(sys.modules[package]) if package in sys.modules else {}
     for name in wanted:
         full = f"{package}.{name}"
-        if name in there and not is_partial(there[name]):
+        if name in there and not proxy.is_lazy(there[name]) and not is_partial(there[name]):
             setattr(found, name, there[name])
         elif name != "*" and exists(full):
             record = _record(full, frame)

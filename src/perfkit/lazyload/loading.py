@@ -97,15 +97,24 @@ def _from(name: str) -> Any:
     """Do what ``from package import name`` does: an attribute goes before a module."""
     home, _, leaf = name.rpartition(".")
     package = _module(home, leaf)
-    try:
-        return getattr(package, leaf)
-    except AttributeError:
-        pass
+    nothing = object()
+    value = getattr(package, leaf, nothing)
+    if value is not nothing:
+        return _itself(value, name)
     try:
         return sys.modules[name]  # in a circle: it isn't the package's attribute yet
     except KeyError:
         path = getattr(package, "__file__", None)
         raise ImportError(f"cannot import name {leaf!r} from {home!r} ({path})", name=home, path=path) from None
+
+
+def _itself(value: Any, name: str) -> Any:
+    """Return what a package has, or what it has declared lazily, maybe as the very module that is wanted."""
+    from perfkit.lazyload import proxy
+
+    if not proxy.is_lazy(value):
+        return value
+    return _module(name, "__name__") if proxy.state_of(value).name == name else proxy.resolve(value)
 
 
 def _note(record: Record) -> None:

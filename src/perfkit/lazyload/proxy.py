@@ -14,9 +14,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from typing_extensions import TypeIs
+
     from perfkit.lazyload.ledger import Record
 
-__all__ = ["LazyModule", "make", "resolve", "state_of"]
+__all__ = ["LazyModule", "is_lazy", "make", "resolve", "state_of"]
 
 # What a proxy answers itself: isinstance() and pickle ask, and are no use of the module; and a base class is asked.
 _OWN = frozenset({"__class__", "__name__", "__reduce_ex__", "__mro_entries__"})
@@ -78,6 +80,11 @@ def make(name: str, record: Record, names: dict[str, Any] | None) -> LazyModule:
     """Make the proxy of a module. Its name is looked for in ``names`` when it is loaded."""
     cls = type("LazyModule", (LazyModule,), {"_state": _State(name, record, names)})
     return ModuleType.__new__(cls)
+
+
+def is_lazy(thing: object) -> TypeIs[LazyModule]:
+    """Tell whether this is a proxy, without loading it."""
+    return type(thing).__base__ is LazyModule
 
 
 def state_of(proxy: LazyModule) -> _State:
