@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from perfkit.cli import main
+import perfkit
 from perfkit.lazyload.resident import resident
 
 PATIENCE = 120  # seconds until a hang is called one
@@ -50,12 +52,20 @@ def app(tmp_path):
     return tmp_path
 
 
+COMMAND = [sys.executable, "-m", "perfkit", "imports"]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(perfkit.__file__).parents[1])}
+
+
 def run(*args, cwd):
-    command = [sys.executable, "-m", "perfkit", "imports", *args]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)), "NO_COLOR": "1"}
-    environment["PYTHONPATH"] = os.path.abspath(os.path.join(os.path.dirname(main.__code__.co_filename), ".."))
     done = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        [*COMMAND, *args],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -126,6 +136,21 @@ def test_a_service_is_interrupted(app):
     assert status == 0, err
     assert err.count("up") == err.count("down") == 2
     assert "import heavy" in out
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_program_too(app, number, status):
+    (app / "app.py").write_text("import os, time\nprint('pid', os.getpid(), flush=True)\ntime.sleep(600)\n")
+    with subprocess.Popen(
+        [*COMMAND, "app.py"], cwd=app, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        pid = next(int(line.split()[-1]) for line in process.stderr if "pid" in line)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (status, "")
+    assert "Traceback" not in err
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_lines_of_other_threads_count(app):

@@ -61,7 +61,7 @@ def lazy(name: str, *, hint: str | None = None, require: str | None = None, chec
         return load(record)
     if check:
         _look(record)
-    if native.does(frame) and not hint and not require:
+    if not hint and not require and native.does(frame):
         return native.declare(record, frame)
     return proxy.make(name, record, frame.f_globals)
 

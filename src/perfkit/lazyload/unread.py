@@ -7,6 +7,7 @@ another file takes from a package.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -144,6 +145,8 @@ def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _defers_annotations(tree: ast.Module) -> bool:
+    if sys.version_info >= (3, 14):
+        return True
     futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     return any(alias.name == "annotations" for node in futures for alias in node.names)
 
