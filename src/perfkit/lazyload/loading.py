@@ -48,7 +48,9 @@ def load(record: Record) -> Any:
         record.attempts.remove(attempt)
         record.error = f"{type(error).__name__}: {error}"
         raise
-    if not is_partial(module):
+    if is_partial(module):  # a circle: this load is not over
+        record.attempts.remove(attempt)
+    else:
         _note(record)
     return module
 
