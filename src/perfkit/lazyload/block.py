@@ -1,7 +1,7 @@
 """`perfkit.lazy_imports`: ordinary import statements in a block, which wait for their first use.
 
 Before Python 3.15 there is one way to see an ``import`` statement: `builtins.__import__`. While blocks are open it is
-ours, and goes by the module and the thread; what isn't in a block goes on to the one there was.
+ours, and goes by the frame that imports; what isn't in a block goes on to the one there was.
 """
 
 from __future__ import annotations
@@ -53,19 +53,40 @@ class lazy_imports:  # noqa: N801 (it is used as a function)
                 "or write `name = perfkit.lazy('name')`"
             )
         self._names = frame.f_globals
+        self._frame: FrameType | None = frame
         self._thread = _thread.get_ident()
         self._tops: list[proxy.LazyModule] = []
         self._natively = native.Natively(self._names) if native.is_there and not is_eager() else None
-        if not native.is_there and not is_eager():
+        if native.is_there or is_eager():
+            return
+        try:
             _open(self)
+        except BaseException:  # an interrupt
+            _close(self)
+            raise
 
     def __exit__(self, *_: object) -> None:  # a bool would have type checkers doubt that the names are bound
         if self._natively:
             self._natively.end()
             return
-        _close(self)
-        for top in self._tops:  # from now on `a.b` is a use of a
-            proxy.state_of(top).children = {}
+        try:
+            _close(self)
+        except BaseException:  # an interrupt
+            _close(self)
+            raise
+        finally:
+            self._frame = None
+            for top in self._tops:  # from now on `a.b` is a use of a
+                proxy.state_of(top).children = {}
+
+    def _is_over(self) -> bool:
+        """Tell whether the module has left the block without telling: an interrupt struck where `__exit__` began."""
+        try:
+            if self._frame is not None:
+                self._frame.clear()
+        except RuntimeError:  # it is being executed
+            return False
+        return True
 
     def _declare(self, name: str, fromlist: Sequence[str], level: int, frame: FrameType) -> Any:
         """Return what a statement is to bind from, None if it is to be an ordinary import."""
@@ -94,8 +115,9 @@ class _Hook:
         level: int = 0,
     ) -> Any:
         if globals is not None and locals is globals:
-            block = _block(globals)
-            found = block and block._declare(name, fromlist or (), level, sys._getframe(1))
+            frame = sys._getframe(1)
+            block = next((block for block in _blocks if block._frame is frame), None)
+            found = block and block._declare(name, fromlist or (), level, frame)
             if found is not None:
                 return found
         return self.before(name, globals, locals, fromlist, level)
@@ -106,12 +128,6 @@ class _Hook:
 _blocks: tuple[lazy_imports, ...] = ()
 _lock = _thread.RLock()
 _hook: Any = None
-
-
-def _block(names: dict[str, Any]) -> lazy_imports | None:
-    """Return the block that the module whose globals these are has open in this thread."""
-    thread = _thread.get_ident()
-    return next((block for block in _blocks if block._names is names and block._thread == thread), None)
 
 
 def _open(block: lazy_imports) -> None:
@@ -126,7 +142,7 @@ def _open(block: lazy_imports) -> None:
 
 def _close(block: lazy_imports) -> None:
     with _lock:
-        _keep([other for other in _blocks if other is not block])
+        _keep([other for other in _blocks if other is not block and not other._is_over()])
 
 
 def _keep(blocks: Sequence[lazy_imports]) -> None:
