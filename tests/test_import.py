@@ -76,6 +76,35 @@ def test_a_breaker_and_a_retry_are_made_and_used_without_the_slow_modules():
     assert threads == 1
 
 
+DECLARES = """
+import perfkit
+json = perfkit.lazy("json", hint="comes with Python")
+with perfkit.lazy_imports():
+    import decimal
+    from email import message
+"""
+
+
+OF_ANY_INTERPRETER = {"__future__", "_abc", "_collections_abc", "_stat", "abc", "genericpath", "importlib"} | {
+    *(
+        "importlib._bootstrap",
+        "importlib._bootstrap_external",
+        "os",
+        "os.path",
+        "posixpath",
+        "stat",
+        "types",
+        "warnings",
+    )
+}
+
+
+def test_imports_are_declared_with_next_to_nothing():
+    loaded, threads = load(DECLARES, "-S")
+    assert {name for name in loaded if not name.startswith("perfkit")} <= OF_ANY_INTERPRETER
+    assert threads == 1
+
+
 @pytest.mark.parametrize("statement", ["perfkit.StateFile", "perfkit.read_json"])
 def test_a_part_that_is_not_async_loads_without_asyncio(statement):
     loaded, threads = load(f"import perfkit; {statement}")

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from perfkit.caching import FrequencyBoostLRU as FrequencyBoostLRU
     from perfkit.caching import TTLCache as TTLCache
     from perfkit.caching import cached as cached
+    from perfkit.lazyload import attach_stub as attach_stub
+    from perfkit.lazyload import lazy as lazy
+    from perfkit.lazyload import lazy_imports as lazy_imports
+    from perfkit.lazyload import lazy_report as lazy_report
     from perfkit.pooling import AsyncPool as AsyncPool
     from perfkit.pooling import AsyncSMTPPool as AsyncSMTPPool
     from perfkit.pooling import Delivery as Delivery
@@ -47,8 +51,12 @@ _PUBLIC = {
     "SMTPPool": "perfkit.pooling",
     "StateFile": "perfkit.statefile",
     "TTLCache": "perfkit.caching",
+    "attach_stub": "perfkit.lazyload",
     "cached": "perfkit.caching",
     "errors": None,
+    "lazy": "perfkit.lazyload",
+    "lazy_imports": "perfkit.lazyload",
+    "lazy_report": "perfkit.lazyload",
     "packed": "perfkit.sqlite",
     "read_json": "perfkit.statefile",
     "retry": "perfkit.resilience",
@@ -73,8 +81,12 @@ __all__ = [
     "StateFile",
     "TTLCache",
     "__version__",
+    "attach_stub",
     "cached",
     "errors",
+    "lazy",
+    "lazy_imports",
+    "lazy_report",
     "packed",
     "read_json",
     "retry",

@@ -18,6 +18,9 @@
     │   ├── TooManyParameters     (sqlite3.OperationalError)  a statement has more parameters than SQLite takes
     │   ├── TransactionRefused    (sqlite3.ProgrammingError)  a statement or call that belongs into transaction()
     │   └── TransactionTimeout    (TimeoutError)            a transaction() was not over in time; it was rolled back
+    ├── LazyImportError           (ImportError)             a module that was declared lazily could not be imported
+    │   ├── LazyModuleNotFound    (ModuleNotFoundError)     it, or one that it needs, is not installed
+    │   └── LazyRequirementUnmet                            another version is installed than is asked for
     ├── MailError                 (smtplib.SMTPException)   of mail pools
     │   ├── DeliveryUnknown                                 a mail was handed over, and nobody knows what became of it
     │   ├── MailConnectionLost    (smtplib.SMTPServerDisconnected, ConnectionError)  in the middle; nothing was sent
@@ -55,6 +58,9 @@ if TYPE_CHECKING:
     from perfkit.caching.errors import CacheDumpCorrupt as CacheDumpCorrupt
     from perfkit.caching.errors import CacheDumpError as CacheDumpError
     from perfkit.caching.errors import CacheDumpRefused as CacheDumpRefused
+    from perfkit.lazyload.errors import LazyImportError as LazyImportError
+    from perfkit.lazyload.errors import LazyModuleNotFound as LazyModuleNotFound
+    from perfkit.lazyload.errors import LazyRequirementUnmet as LazyRequirementUnmet
     from perfkit.pooling.errors import NotLent as NotLent
     from perfkit.pooling.errors import PoolClosed as PoolClosed
     from perfkit.pooling.errors import PoolError as PoolError
@@ -107,6 +113,9 @@ _PARTS = {
     "DatabaseNewer": "perfkit.sqlite.errors",
     "DeliveryRefused": "perfkit.pooling.smtp_errors",
     "DeliveryUnknown": "perfkit.pooling.smtp_errors",
+    "LazyImportError": "perfkit.lazyload.errors",
+    "LazyModuleNotFound": "perfkit.lazyload.errors",
+    "LazyRequirementUnmet": "perfkit.lazyload.errors",
     "MailAuthRefused": "perfkit.pooling.smtp_errors",
     "MailConnectionLost": "perfkit.pooling.smtp_errors",
     "MailError": "perfkit.pooling.smtp_errors",

@@ -15,9 +15,11 @@ import pytest
 
 import perfkit
 
-for beside in (Path(__file__).parent, Path(__file__).parents[1] / "pooling"):  # whatever pytest's import mode
+TESTS = Path(__file__).parents[1]
+for beside in (Path(__file__).parent, TESTS / "pooling", TESTS / "lazyload"):  # whatever pytest's import mode
     sys.path.insert(0, str(beside))
 
+from lazy_sites import *  # noqa: E402, F403 (after the path to it; fixtures are found by their names)
 from smtp_fixtures import *  # noqa: E402, F403 (after the path to it; fixtures are found by their names)
 
 PROGRAMS = Path(__file__).with_name("programs")
