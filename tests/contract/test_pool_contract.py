@@ -896,7 +896,10 @@ def test_one_that_has_none_or_is_closed_is_dropped_in_silence(driver):
 
 
 def test_at_the_end_of_the_interpreter_nothing_is_said():
-    program = "import perfkit; pool = perfkit.Pool(object); pool.release(pool.acquire())"
+    program = (
+        "import perfkit, perfkit.registry as kept;"
+        "pool = perfkit.Pool(object); pool.release(pool.acquire()); kept.pool = [pool]; kept.pool.append(kept.pool)"
+    )
     command = [sys.executable, "-W", "always", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

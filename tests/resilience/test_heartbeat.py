@@ -336,7 +336,10 @@ def test_a_coroutine_is_no_function(peer):
 
 
 def test_at_the_end_of_the_interpreter_nothing_is_said():
-    program = "import perfkit; heartbeat = perfkit.Heartbeat(lambda: True); heartbeat.start()"
+    program = (
+        "import perfkit, perfkit.registry as kept;"
+        "beat = perfkit.Heartbeat(lambda: True); beat.start(); kept.beat = [beat]; kept.beat.append(kept.beat)"
+    )
     command = [sys.executable, "-W", "always", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
