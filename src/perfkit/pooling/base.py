@@ -186,11 +186,11 @@ class PoolBase(Generic[C]):
         state = " closed" if core.is_closed else ""
         return f"<{type(self).__name__} {self.name!r}{state} size={core.size}/{core.max_size} idle={len(core.idle)}>"
 
-    def __del__(self) -> None:
+    def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:  # this module's names may be gone
         for entry in getattr(self, "_idle", ()):  # nobody is left who would take it for lost
             entry.is_over = True
         core = getattr(self, "_core", None)
-        if core is not None and core.size and not core.is_closed and not sys.is_finalizing():
+        if core is not None and core.size and not core.is_closed and not is_ending():
             reports.warn_of_unclosed(self, "aclose" if self._may_await else "close")
 
     # -- what a driver has

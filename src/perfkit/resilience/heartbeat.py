@@ -199,8 +199,8 @@ class Heartbeat:
         state = "lost" if self.is_lost else "running" if self.is_running else "stopped"
         return f"<{type(self).__name__} {self.name!r}: {state}>"
 
-    def __del__(self) -> None:
-        if getattr(self, "_pulse", None) is None or not self.is_running or sys.is_finalizing():
+    def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:  # this module's names may be gone
+        if is_ending() or getattr(self, "_pulse", None) is None or not self.is_running:
             return
         said = f"{self!r} beats no more, for nobody refers to it: keep it, and stop() it when you are done"
         warnings.warn(said, ResourceWarning, source=self, stacklevel=2)
