@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from contextlib import asynccontextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -193,6 +194,7 @@ class AsyncDatabase(DatabaseBase):
 
         if self._lending is None:
             self._lending = AsyncLending(self._options)
+            weakref.finalize(self, self._lending.leave).atexit = False
         async with self._lending.connection(timeout) as connection:
             yield connection
 
@@ -272,8 +274,14 @@ class AsyncDatabase(DatabaseBase):
             )
         self._loop, self._thread = loop, get_ident()
         self._create_future = loop.create_future
-        self._opening = self._lending = None
+        lending, self._opening, self._lending = self._lending, None, None
+        if lending is not None:
+            lending.leave()
         self._deliver.serve(loop)
+
+    def _after_fork_in_child(self) -> None:
+        super()._after_fork_in_child()
+        self._loop = None  # it may be called in a loop of the child's, to be told that it was forked
 
     async def _open(self) -> None:
         engine = Engine(self._options, self._deliver)

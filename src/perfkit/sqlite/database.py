@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -253,6 +254,7 @@ class Database(DatabaseBase):
             self._check()
             if self._lending is None:
                 self._lending = Lending(self._options)
+                weakref.finalize(self, self._lending.close).atexit = False
         with self._lending.connection(timeout) as connection:
             yield connection
 
@@ -317,6 +319,10 @@ class Database(DatabaseBase):
         self._check()
         if not self._options.readers:
             self._refuse_nesting()
+
+    def _after_fork_in_child(self) -> None:
+        super()._after_fork_in_child()
+        self._mutex = threading.Lock()  # a thread that is only in the parent may have held it
 
     def _line_up(self) -> None:
         """Wait until there is room in the queue."""
