@@ -70,8 +70,8 @@ class Writer:
 
     def wake(self) -> None:
         """Have the thread look at its queue."""
-        self.is_idle = False
         try:
+            self.is_idle = False  # in one go with what follows: an interrupt may strike after a call, not here
             self._gate.release()
         except RuntimeError:  # somebody else has
             return
