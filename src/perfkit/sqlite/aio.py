@@ -53,6 +53,7 @@ class AsyncDatabase(DatabaseBase):
 
     def _begin(self) -> None:
         self._deliver = ToLoop(self._options.max_pending)
+        self._line = self._deliver.line
         self._max_pending = self._options.max_pending
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = -1  # that it runs in
@@ -113,6 +114,7 @@ class AsyncDatabase(DatabaseBase):
             or get_ident() != self._thread
             or not self._loop.is_running()  # type: ignore[union-attr]  # bound, or it is watched
             or len(self._queue) >= self._max_pending
+            or self._line
         ):
             await self._admitted()
         future = self._create_future()
@@ -249,17 +251,18 @@ class AsyncDatabase(DatabaseBase):
     async def _admitted(self) -> None:
         """Wait until there is room in the queue."""
         await self._ready()
-        if len(self._queue) < self._max_pending:
+        if len(self._queue) < self._max_pending and not self._line:
             return
         self._opened_engine().waits += 1
         room: asyncio.Future[None] = self._create_future()
-        self._deliver.line.append(room)
+        self._line.append(room)
         try:
             await room
         except asyncio.CancelledError:
-            if not room.cancelled():  # it was let in: somebody else may have the room
-                self._deliver.admit()
+            self._deliver.coming.discard(room)
+            self._deliver.admit()  # if it was let in, somebody else may have the room
             raise
+        self._deliver.coming.discard(room)
 
     def _bind(self) -> None:
         """Belong to the running loop."""

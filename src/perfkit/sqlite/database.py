@@ -292,7 +292,7 @@ class Database(DatabaseBase):
     def _write(self, work: Any, argument: Any, *, alone: bool = False) -> Any:
         if self._is_watched:
             self._ready()
-        if len(self._deliver.waiting) >= self._options.max_pending:
+        if len(self._deliver.waiting) >= self._options.max_pending or self._deliver.line:
             self._line_up()
         gate = Gate()
         self._submit(gate, work, argument, alone)
@@ -332,3 +332,4 @@ class Database(DatabaseBase):
         if len(self._deliver.waiting) < self._options.max_pending or self._state == CLOSED:  # it came meanwhile
             self._deliver.admit()
         gate.result()
+        self._deliver.coming.discard(gate)

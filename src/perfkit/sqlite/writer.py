@@ -99,9 +99,11 @@ class Writer:
         self._deliver([self._opened], [None])
         while self._wait():
             batch = self.queue.take()
-            if batch:
-                self._deliver(batch, self._settled(batch))
-                self._keep_up(self.upkeep.after_batch)
+            if not batch:  # all were cancelled: others may have their places
+                self._deliver((), ())
+                continue
+            self._deliver(batch, self._settled(batch))
+            self._keep_up(self.upkeep.after_batch)
         self._end()
 
     def _open(self) -> SQLiteSink:
