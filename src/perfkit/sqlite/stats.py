@@ -27,8 +27,7 @@ class DatabaseStats:
         transactions: ``transaction()`` blocks that were begun.
         reads: queries answered by readers.
         streams: streams open now.
-        oldest_reader: seconds that the longest query, stream or lent connection has been reading; it keeps the WAL from
-            being emptied.
+        oldest_reader: seconds that the longest query or stream has been reading; it keeps the WAL from being emptied.
     """
 
     name: str
