@@ -42,6 +42,13 @@ class Awaited:
         return AwaitedStream(self._loop, self.db.stream(*args, **kwargs))
 
     @contextmanager
+    def connection(self, *args):
+        lent = self.db.connection(*args)
+        conn = self._loop.run_until_complete(lent.__aenter__())
+        yield AwaitedConnection(self._loop, conn)
+        self._loop.run_until_complete(lent.__aexit__(None, None, None))
+
+    @contextmanager
     def transaction(self, *args):
         """Have the block's calls made by one task that is inside of it."""
         calls, entered = asyncio.Queue(), self._loop.create_future()
@@ -85,6 +92,23 @@ class Inside:
             return self._loop.run_until_complete(done)
 
         return call
+
+
+class AwaitedConnection:
+    """An ``aiosqlite.Connection``, or a cursor of it."""
+
+    def __init__(self, loop, target):
+        self._loop, self._target = loop, target
+
+    def execute(self, sql):
+        return AwaitedConnection(self._loop, self._loop.run_until_complete(_awaited(self._target.execute(sql))))
+
+    def fetchone(self):
+        return self._loop.run_until_complete(self._target.fetchone())
+
+
+async def _awaited(awaitable):
+    return await awaitable
 
 
 class AwaitedStream:
@@ -582,6 +606,55 @@ def test_what_can_not_be_committed_is_rolled_back(make):
         tx.execute("INSERT INTO child VALUES (1)")
         tx.execute("INSERT INTO parent VALUES (1)")
     assert db.fetch_value("SELECT count(*) FROM child") == 1
+
+
+# -- lent connections
+
+
+def test_a_lent_connection_reads_and_cannot_write(db):
+    fill(db, 3)
+    for _ in range(3):  # the same one again
+        with db.connection() as conn:
+            assert conn.execute("SELECT count(*) FROM t").fetchone()[0] == 3
+            assert conn.execute("SELECT x FROM t WHERE id = 1").fetchone()["x"] == 1
+            for sql in ("INSERT INTO t (x) VALUES (9)", "DROP TABLE t", "PRAGMA user_version = 7"):
+                with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                    conn.execute(sql)
+    assert count(db) == 3
+
+
+def test_a_transaction_left_open_on_a_lent_connection_is_ended(db):
+    fill(db, 3)
+    with db.connection() as conn:
+        conn.execute("BEGIN")
+        assert conn.execute("SELECT count(*) FROM t").fetchone()[0] == 3
+    db.execute("DELETE FROM t")
+    with db.connection() as conn:
+        assert conn.execute("SELECT count(*) FROM t").fetchone()[0] == 0
+    db.maintain()
+    assert db.stats().wal_bytes == 0
+
+
+def test_as_many_are_lent_as_there_are_readers(make):
+    db = make(readers=1)
+    db.execute(TABLE)
+    with db.connection(), pytest.raises(errors.PoolTimeout), db.connection(0):
+        raise AssertionError("a second one was lent")
+    with db.connection(0) as conn:
+        assert conn.execute("SELECT 5").fetchone()[0] == 5
+
+
+def test_nothing_is_lent_where_there_is_no_file(make):
+    with pytest.raises(errors.DatabaseError, match="needs a file"), make(":memory:").connection():
+        raise AssertionError("it was lent")
+
+
+def test_closing_takes_lent_connections_along(db):
+    with db.connection() as conn:
+        assert conn.execute("SELECT 5").fetchone()[0] == 5
+    db.close()
+    with pytest.raises(errors.DatabaseClosed), db.connection():
+        raise AssertionError("it was lent")
 
 
 # -- values

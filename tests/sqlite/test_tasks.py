@@ -180,6 +180,24 @@ def test_submitters_wait_when_the_queue_is_full(path):
     assert numbers(path) == [*range(5), *range(15, 100)]
 
 
+def test_places_of_the_cancelled_go_to_who_waits(path):
+    async def main():
+        async with await opened(path, max_pending=1) as db:
+            async with Held(db):
+                queued = asyncio.create_task(db.execute(INSERT, (1,)))
+                await turns()
+                waiting = [asyncio.create_task(db.execute(INSERT, (n,))) for n in (2, 3, 4)]
+                await turns()
+                for task in (queued, waiting[1]):
+                    task.cancel()
+                await turns()
+            await asyncio.wait_for(asyncio.wait(waiting), 20)
+            assert [task.cancelled() for task in waiting] == [False, True, False]
+
+    asyncio.run(main())
+    assert numbers(path) == [2, 4]
+
+
 def test_closing_carries_out_what_was_accepted(path):
     async def main():
         db = await opened(path, max_pending=50)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from contextlib import asynccontextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -52,6 +53,7 @@ class AsyncDatabase(DatabaseBase):
 
     def _begin(self) -> None:
         self._deliver = ToLoop(self._options.max_pending)
+        self._line = self._deliver.line
         self._max_pending = self._options.max_pending
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = -1  # that it runs in
@@ -112,6 +114,7 @@ class AsyncDatabase(DatabaseBase):
             or get_ident() != self._thread
             or not self._loop.is_running()  # type: ignore[union-attr]  # bound, or it is watched
             or len(self._queue) >= self._max_pending
+            or self._line
         ):
             await self._admitted()
         future = self._create_future()
@@ -194,6 +197,7 @@ class AsyncDatabase(DatabaseBase):
 
         if self._lending is None:
             self._lending = AsyncLending(self._options, self.name)
+            weakref.finalize(self, self._lending.leave).atexit = False
         async with self._lending.connection(timeout) as connection:
             yield connection
 
@@ -248,17 +252,18 @@ class AsyncDatabase(DatabaseBase):
     async def _admitted(self) -> None:
         """Wait until there is room in the queue."""
         await self._ready()
-        if len(self._queue) < self._max_pending:
+        if len(self._queue) < self._max_pending and not self._line:
             return
         self._opened_engine().waits += 1
         room: asyncio.Future[None] = self._create_future()
-        self._deliver.line.append(room)
+        self._line.append(room)
         try:
             await room
         except asyncio.CancelledError:
-            if not room.cancelled():  # it was let in: somebody else may have the room
-                self._deliver.admit()
+            self._deliver.coming.discard(room)
+            self._deliver.admit()  # if it was let in, somebody else may have the room
             raise
+        self._deliver.coming.discard(room)
 
     def _bind(self) -> None:
         """Belong to the running loop."""
@@ -273,8 +278,14 @@ class AsyncDatabase(DatabaseBase):
             )
         self._loop, self._thread = loop, get_ident()
         self._create_future = loop.create_future
-        self._opening = self._lending = None
+        lending, self._opening, self._lending = self._lending, None, None
+        if lending is not None:
+            lending.leave()
         self._deliver.serve(loop)
+
+    def _after_fork_in_child(self) -> None:
+        super()._after_fork_in_child()
+        self._loop = None  # it may be called in a loop of the child's, to be told that it was forked
 
     async def _open(self) -> None:
         engine = Engine(self._options, self._deliver)

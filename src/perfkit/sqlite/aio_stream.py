@@ -59,8 +59,9 @@ class AsyncStream:
         await self.aclose()
 
     def __del__(self) -> None:
-        if self._scan is not None:
-            self._scan.end(RuntimeError("the stream was left"))
+        scan = getattr(self, "_scan", None)
+        if scan is not None:
+            scan.end(RuntimeError("the stream was left"))
 
     async def _turn_over(self) -> None:
         """Go to the next chunk, and have the one after it read."""

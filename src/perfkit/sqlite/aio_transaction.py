@@ -69,6 +69,7 @@ class AsyncTransaction:
             raise RuntimeError("a transaction is entered once: call transaction() again")
         await self._db._ready()
         session, deadline = self._db._session(self._timeout)
+        self._session = session
         begun = asyncio.get_running_loop().create_future()
         try:
             self._db._submit(begun, session, (begun, None, None, False), alone=True)
@@ -81,8 +82,7 @@ class AsyncTransaction:
             session.abandon()
             self._db._has_ended(session)
             raise
-        self._session = session
-        self._before = inside.get()
+        self._before = tuple(other for other in inside.get() if not other.is_over)  # an interrupt may have left some
         inside.set((*self._before, session))
         return self
 
@@ -101,8 +101,10 @@ class AsyncTransaction:
             self._db._has_ended(self._session)
 
     def __del__(self) -> None:
-        if self._session is not None:  # a block that was never left, because its loop was closed
-            self._session.abandon()
+        session = getattr(self, "_session", None)  # an interrupt may have left even `__init__` undone
+        if session is not None:  # a block that was never left, because its loop was closed
+            session.abandon()
+            self._db._has_ended(session)
 
     def __enter__(self) -> NoReturn:
         raise TypeError("an AsyncDatabase's transaction() is entered by `async with`")

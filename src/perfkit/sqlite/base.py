@@ -118,7 +118,7 @@ class DatabaseBase:
 
     def _refuse_nesting(self) -> None:
         engine = self._engine
-        if engine is not None and any(session in engine.sessions for session in inside.get()):
+        if engine is not None and any(session in engine.sessions and not session.is_over for session in inside.get()):
             raise TransactionRefused(
                 "this is inside of a transaction() of the same database, and would wait for its end: use what"
                 " `with db.transaction() as tx` gave, such as tx.execute()",
@@ -188,7 +188,9 @@ class DatabaseBase:
     def _has_ended(self, session: Session) -> None:
         engine = self._opened_engine()
         engine.sessions.discard(session)
-        self._is_watched = bool(engine.sessions) or self._state != OPEN
+        self._is_watched = False
+        if engine.sessions or self._state != OPEN:  # looked at afterwards: it may have come this moment
+            self._is_watched = True
 
     def _scan(self, sql: str, parameters: Any, unpack: Sequence[str], max_age: float) -> Scan:
         scan = Scan(

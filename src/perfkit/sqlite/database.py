@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -275,6 +276,7 @@ class Database(DatabaseBase):
             self._check()
             if self._lending is None:
                 self._lending = Lending(self._options, self.name)
+                weakref.finalize(self, self._lending.close).atexit = False
         with self._lending.connection(timeout) as connection:
             yield connection
 
@@ -316,7 +318,7 @@ class Database(DatabaseBase):
     def _write(self, work: Any, argument: Any, *, alone: bool = False) -> Any:
         if self._is_watched:
             self._ready()
-        if len(self._deliver.waiting) >= self._options.max_pending:
+        if len(self._deliver.waiting) >= self._options.max_pending or self._deliver.line:
             self._line_up()
         gate = Gate()
         self._submit(gate, work, argument, alone)
@@ -344,6 +346,10 @@ class Database(DatabaseBase):
         if not self._options.readers:
             self._refuse_nesting()
 
+    def _after_fork_in_child(self) -> None:
+        super()._after_fork_in_child()
+        self._mutex = threading.Lock()  # a thread that is only in the parent may have held it
+
     def _line_up(self) -> None:
         """Wait until there is room in the queue."""
         self._opened_engine().waits += 1
@@ -352,3 +358,4 @@ class Database(DatabaseBase):
         if len(self._deliver.waiting) < self._options.max_pending or self._state == CLOSED:  # it came meanwhile
             self._deliver.admit()
         gate.result()
+        self._deliver.coming.discard(gate)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from perfkit.sqlite.batch import Failed
 
@@ -25,6 +25,7 @@ class ToLoop:
     def __init__(self, max_pending: int) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.line: deque[asyncio.Future[None]] = deque()  # callers that wait for room in the queue
+        self.coming: WeakSet[asyncio.Future[None]] = WeakSet()  # that were let in, and haven't queued up yet
         self.waiting: deque[Operation] = deque()
         self._max_pending = max_pending
 
@@ -39,6 +40,7 @@ class ToLoop:
         """Deliver to this loop from now on."""
         self.loop = loop
         self.line.clear()
+        self.coming.clear()
 
     def turn_away(self, error: BaseException) -> None:
         """Tell those who wait for room that there will be none."""
@@ -61,11 +63,12 @@ class ToLoop:
 
     def admit(self) -> None:
         """Let in as many as there is room for."""
-        room = self._max_pending - len(self.waiting)
+        room = self._max_pending - len(self.waiting) - len(self.coming)
         while self.line and room > 0:
             future = self.line.popleft()
             if not future.done():
                 future.set_result(None)
+                self.coming.add(future)
                 room -= 1
 
 
@@ -81,7 +84,7 @@ def _carried(error: BaseException) -> BaseException:
 class Gate:
     """A thread that waits for an outcome."""
 
-    __slots__ = ("_is_done", "_is_withdrawn", "_lock", "_outcome")
+    __slots__ = ("__weakref__", "_is_done", "_is_withdrawn", "_lock", "_outcome")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -126,6 +129,8 @@ class ToThreads:
 
     def __init__(self, max_pending: int) -> None:
         self.line: deque[Gate] = deque()
+        self.coming: WeakSet[Gate] = WeakSet()
+        self._lock = threading.RLock()  # a signal handler may come by it in the middle
         self.waiting: deque[Operation] = deque()
         self._max_pending = max_pending
 
@@ -138,17 +143,17 @@ class ToThreads:
 
     def turn_away(self, error: BaseException) -> None:
         """Tell those who wait for room that there will be none."""
-        while self.line:
-            with suppress(IndexError):
+        with self._lock:
+            while self.line:
                 self.line.popleft().settle(Failed(copy(error)))
 
     def admit(self) -> None:
         """Let in as many as there is room for."""
-        room = self._max_pending - len(self.waiting)
-        while room > 0:
-            try:
+        with self._lock:
+            room = self._max_pending - len(self.waiting) - len(self.coming)
+            while self.line and room > 0:
                 gate = self.line.popleft()
-            except IndexError:
-                return
-            gate.settle(None)
-            room -= not gate.cancelled()
+                if not gate.cancelled():
+                    self.coming.add(gate)
+                    gate.settle(None)
+                    room -= 1

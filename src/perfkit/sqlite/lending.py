@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import aiosqlite
 
+from perfkit._base import fork
+from perfkit._base.workers import Workers
 from perfkit.pooling import AsyncPool
 from perfkit.sqlite.connecting import reader_uri, set_up_reader
 
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncLending"]
 
+_workers = Workers(1, "perfkit-sqlite-leaving")
+_parked: list[set[aiosqlite.Connection]] = []  # a parent's, which its forked child must not close
+
 
 class AsyncLending:
     """A pool of ``aiosqlite`` connections."""
@@ -23,8 +29,10 @@ class AsyncLending:
     def __init__(self, options: Options, name: str) -> None:
         self._options = options
         self._pool: AsyncPool[aiosqlite.Connection] = AsyncPool(
-            self._connect, max_size=max(1, options.readers), close=_close, reset=_reset, name=f"{name} (lent)"
+            self._connect, max_size=max(1, options.readers), close=self._close, reset=_reset, name=f"{name} (lent)"
         )
+        self._made: set[aiosqlite.Connection] = set()  # and not closed yet
+        fork.after_in_child(self)
 
     def connection(self, timeout: float | None) -> AbstractAsyncContextManager[aiosqlite.Connection]:
         """Lend one."""
@@ -33,6 +41,19 @@ class AsyncLending:
     async def aclose(self) -> None:
         """Close those that are idle now, and the others when they come back."""
         await self._pool.aclose()
+
+    def leave(self) -> None:
+        """Close them all, when there is no loop any more that they could be used in.
+
+        A connection of ``aiosqlite`` can be closed in any loop, so it is done in a thread that has one.
+        """
+        left = list(self._made)
+        if left:
+            _workers.submit(lambda: asyncio.run(_close_all(left)))
+
+    def _after_fork_in_child(self) -> None:
+        _parked.append(self._made)
+        self._made = set()
 
     async def _connect(self) -> aiosqlite.Connection:
         connection = aiosqlite.connect(
@@ -45,8 +66,17 @@ class AsyncLending:
         thread: Any = getattr(connection, "_thread", connection)
         thread.daemon = True  # aiosqlite's threads keep the interpreter from ending while a connection is open
         await connection
-        await connection._execute(set_up_reader, connection._conn, self._options)  # type: ignore[no-untyped-call]
+        self._made.add(connection)
+        try:
+            await connection._execute(set_up_reader, connection._conn, self._options)  # type: ignore[no-untyped-call]
+        except BaseException:
+            await self._close(connection)
+            raise
         return connection
+
+    async def _close(self, connection: aiosqlite.Connection) -> None:
+        self._made.discard(connection)
+        await connection.close()
 
 
 async def _reset(connection: aiosqlite.Connection) -> None:
@@ -55,5 +85,6 @@ async def _reset(connection: aiosqlite.Connection) -> None:
         await connection.rollback()
 
 
-async def _close(connection: aiosqlite.Connection) -> None:
-    await connection.close()
+async def _close_all(connections: list[aiosqlite.Connection]) -> None:
+    for connection in connections:
+        await connection.close()

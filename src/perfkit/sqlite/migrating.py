@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from typing import TYPE_CHECKING
 
+from perfkit._base.logs import logger
 from perfkit.sqlite.errors import DatabaseNewer
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from perfkit.sqlite.sink import SQLiteSink
 
 __all__ = ["migrate", "statements"]
-
-logger = logging.getLogger("perfkit.sqlite")
 
 
 def migrate(sink: SQLiteSink, path: str, migrations: Sequence[Migration]) -> None:
@@ -66,7 +64,7 @@ def _step(sink: SQLiteSink, version: int, migrations: Sequence[Migration]) -> No
         told = sink.explained(error)
         told.add_note(f"in migration {version + 1} of {len(migrations)}, which was undone")
         raise told from error.__cause__
-    logger.info("migration %d of %d applied", version + 1, len(migrations))
+    logger("sqlite").info("migration %d of %d applied", version + 1, len(migrations))
 
 
 def _version(sink: SQLiteSink) -> int:

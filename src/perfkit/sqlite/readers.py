@@ -8,7 +8,6 @@ while others wait; with short ones more threads would only fight for the interpr
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import threading
 import time
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Readers"]
 
-logger = logging.getLogger("perfkit.sqlite")
 
 _MANY = 64  # answers in one delivery
 _STEPS = 5000  # of SQLite's virtual machine, after which a query counts as long: about a tenth of a millisecond
@@ -39,7 +37,7 @@ class Readers:
 
     def __init__(self, options: Options, deliver: Deliver) -> None:
         self.waiting: deque[Operation] = deque()
-        self.idle: list[_Reader] = []
+        self.idle: set[_Reader] = set()
         self.is_closing = self.has_ended = False
         self.options = options
         self.deliver = deliver
@@ -52,14 +50,15 @@ class Readers:
 
     def wake(self) -> None:
         """Have a reader look at the queue, if one is idle."""
-        with suppress(IndexError):
-            self.idle.pop().gate.release()
+        for reader in tuple(self.idle):
+            if reader.wake():
+                return
 
     def close(self) -> None:
         """End the threads once nothing waits."""
         self.is_closing = True
-        while self.idle:
-            self.wake()
+        for reader in self._readers:
+            reader.wake()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for their end."""
@@ -95,8 +94,8 @@ class _Reader:
     """One thread."""
 
     def __init__(self, readers: Readers, number: int) -> None:
-        self.gate = threading.Lock()
-        self.gate.acquire()
+        self._gate = threading.Lock()
+        self._gate.acquire()
         self.reads = 0
         self.since = 0.0  # when the query that runs was begun
         self.patience = Patience(readers.options.path, readers.options.busy_timeout)
@@ -106,6 +105,14 @@ class _Reader:
         self._outcomes: list[Any] = []
         self._running: Operation | None = None
         self._connection: sqlite3.Connection | None = None
+
+    def wake(self) -> bool:
+        """Have it look at the queue, also if it is about to wait; False if somebody else has, and it hasn't yet."""
+        try:
+            self._gate.release()
+        except RuntimeError:
+            return False
+        return True
 
     def _run(self) -> None:
         readers = self._readers
@@ -133,10 +140,11 @@ class _Reader:
             self._tell()
             if readers.is_closing:
                 return False
-            readers.idle.append(self)
+            readers.idle.add(self)
             if readers.waiting or readers.is_closing:  # it came while nobody was idle yet
                 readers.wake()
-            self.gate.acquire()
+            self._gate.acquire()
+            readers.idle.discard(self)
         return True
 
     def _answer(self, operation: Operation) -> Any:

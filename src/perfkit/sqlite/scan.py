@@ -30,13 +30,14 @@ class Scan:
     An alarm ends it when it has been open for ``max_age`` seconds, whether or not anybody asks for more.
     """
 
+    _connection: sqlite3.Connection | None = None  # here, because an interrupt may leave `__init__` undone
+
     def __init__(self, options: Options, sql: str, parameters: Any, unpack: tuple[str, ...], max_age: float) -> None:
         self._options = options
         self._asked = sql, parameters
         self._unpack = unpack
         self._max_age = max_age
         self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None
         self._why: BaseException | None = None
         self._rows = _FIRST
@@ -84,7 +85,9 @@ class Scan:
         with self._lock:
             self._close()
 
-    __del__ = close
+    def __del__(self) -> None:
+        if self._connection is not None:
+            self.close()
 
     def _next(self) -> list[Any]:
         if self._cursor is None:

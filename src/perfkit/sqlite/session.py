@@ -145,7 +145,8 @@ class Session:
                 operation = self._posted.get_nowait()
             except Empty:
                 return
-            self._deliver([operation], [Failed(self._why())])
+            if operation[2] is not _NOBODY:
+                self._deliver([operation], [Failed(self._why())])
 
     def _why(self) -> BaseException:
         assert self._over is not None  # noqa: S101 (asked when it is over)

@@ -128,7 +128,7 @@ class SQLiteSink:
         if alone:
             return self._alone(work, argument)
         if isinstance(work, str):
-            return self.patience.call(self.statement, work, argument)
+            return self.patience.call(self.apply, work, argument)
         if type(work) is Query:
             return self.patience.call(self.query, work, argument)
         return self.whole(lambda: self._called(work, argument))

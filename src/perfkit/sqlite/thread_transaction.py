@@ -69,6 +69,7 @@ class Transaction:
             raise RuntimeError("a transaction is entered once: call transaction() again")
         self._db._ready()
         session, deadline = self._db._session(self._timeout)
+        self._session = session
         begun = Gate()
         try:
             self._db._submit(begun, session, (begun, None, None, False), alone=True)
@@ -79,8 +80,7 @@ class Transaction:
             session.abandon()
             self._db._has_ended(session)
             raise
-        self._session = session
-        self._before = inside.get()
+        self._before = tuple(other for other in inside.get() if not other.is_over)  # an interrupt may have left some
         inside.set((*self._before, session))
         return self
 
@@ -99,8 +99,10 @@ class Transaction:
             self._db._has_ended(self._session)
 
     def __del__(self) -> None:
-        if self._session is not None:  # a generator in whose middle it is, and which was never finished
-            self._session.abandon()
+        session = getattr(self, "_session", None)  # an interrupt may have left even `__init__` undone
+        if session is not None:  # a generator in whose middle it is, and which was never finished
+            session.abandon()
+            self._db._has_ended(session)
 
     async def __aenter__(self) -> NoReturn:
         raise TypeError("a Database's transaction() is entered by `with`; `async with` is for perfkit.AsyncDatabase")

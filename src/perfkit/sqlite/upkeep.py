@@ -8,7 +8,6 @@ auto_vacuum".
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import threading
@@ -16,6 +15,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from perfkit._base.logs import logger
 from perfkit._base.workers import Workers
 from perfkit.sqlite.connecting import open_upkeep
 from perfkit.sqlite.patience import primary_code
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Upkeep"]
 
-logger = logging.getLogger("perfkit.sqlite")
 
 _QUIET = 1.0  # seconds without work until the writer looks after the database
 _HOUR = 3600.0  # between two runs of PRAGMA optimize
 _MANY = 2000  # rows changed, after which a checkpoint beside the writer is worth its flushes
 _APART = 0.25  # seconds between two of those, at least
+_LARGE = 40 << 20  # bytes of WAL, after which it is emptied, and not only moved into the database
 _PATIENCE = 1.0  # seconds for those who read from the WAL to move on
 _PAGES = 100  # given back at a time: a third of a millisecond
 
@@ -47,6 +47,7 @@ class Upkeep:
         self._changes = self._seen = 0  # rows changed so far, and up to the last checkpoint
         self._is_vacuuming = True  # until there is nothing to give back
         self._optimized = time.monotonic()
+        self._again = 0.0  # when the WAL may be emptied again
         self._beside = _Beside(options)
 
     def after_batch(self, sink: SQLiteSink) -> None:
@@ -64,6 +65,7 @@ class Upkeep:
             self._seen = changes
             self._is_vacuuming = True
             self.checkpoints += 1
+            self._keep_small(sink)
 
     def due(self) -> float:
         """Return the seconds that the writer may idle until something is to be done; below 0 for ever."""
@@ -87,10 +89,7 @@ class Upkeep:
         """Do it all now, and empty the WAL unless somebody goes on reading from it."""
         self._optimize(sink)
         _give_back(sink, 0)
-        with self._beside.paused():
-            until = time.monotonic() + _PATIENCE
-            while self._checkpoint(sink, "TRUNCATE") and time.monotonic() < until:
-                time.sleep(_PATIENCE / 100)
+        self._empty(sink, _PATIENCE)
 
     def at_end(self, sink: SQLiteSink) -> None:
         """Do what should be done before the connection is closed, which empties the WAL."""
@@ -104,6 +103,23 @@ class Upkeep:
             return os.stat(self._options.path + "-wal").st_size
         except OSError:
             return 0
+
+    def _keep_small(self, sink: SQLiteSink) -> None:
+        """Empty a WAL that has grown large because no moment was without a reader: hold up writing until there is one.
+
+        Some that reads for long may be in the way. So this takes no more than a tenth of the time.
+        """
+        now = time.monotonic()
+        if now < self._again or self.wal_bytes() < _LARGE:
+            return
+        self._empty(sink, _PATIENCE / 4)
+        self._again = now + 10 * (time.monotonic() - now)
+
+    def _empty(self, sink: SQLiteSink, patience: float) -> None:
+        with self._beside.paused():
+            until = time.monotonic() + patience
+            while self._checkpoint(sink, "TRUNCATE") and time.monotonic() < until:
+                time.sleep(patience / 100)
 
     def _checkpoint(self, sink: SQLiteSink, how: str) -> bool:
         """Move the WAL into the database; True if somebody was in the way."""
@@ -186,4 +202,4 @@ class _Beside:
                 _, there, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 self.has_caught_up = there == moved
             except sqlite3.Error as error:  # a full disk: SQLite's own checkpoints will tell, if it lasts
-                logger.debug("a checkpoint of %s failed: %s", self._options.path, error)
+                logger("sqlite").debug("a checkpoint of %s failed: %s", self._options.path, error)

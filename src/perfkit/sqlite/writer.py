@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -10,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from perfkit._base.histogram import LatencyRecorder
+from perfkit._base.logs import logger
 from perfkit.sqlite.batch import Failed, Queue, settle
 from perfkit.sqlite.connecting import guarded, open_writer, set_foreign_keys
 from perfkit.sqlite.errors import DatabaseClosed
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from perfkit.sqlite.options import Options
 
 __all__ = ["Deliver", "Writer"]
-
-logger = logging.getLogger("perfkit.sqlite")
 
 
 class Deliver(Protocol):
@@ -70,8 +68,8 @@ class Writer:
 
     def wake(self) -> None:
         """Have the thread look at its queue."""
-        self.is_idle = False
         try:
+            self.is_idle = False  # in one go with what follows: an interrupt may strike after a call, not here
             self._gate.release()
         except RuntimeError:  # somebody else has
             return
@@ -99,9 +97,11 @@ class Writer:
         self._deliver([self._opened], [None])
         while self._wait():
             batch = self.queue.take()
-            if batch:
-                self._deliver(batch, self._settled(batch))
-                self._keep_up(self.upkeep.after_batch)
+            if not batch:  # all were cancelled: others may have their places
+                self._deliver((), ())
+                continue
+            self._deliver(batch, self._settled(batch))
+            self._keep_up(self.upkeep.after_batch)
         self._end()
 
     def _open(self) -> SQLiteSink:
@@ -125,7 +125,7 @@ class Writer:
         try:
             outcomes = settle(self.sink, batch)
         except BaseException as error:  # a rollback that failed: the waiters have to be told all the same
-            logger.exception("a batch of %s was broken off", self._options.path)
+            logger("sqlite").exception("a batch of %s was broken off", self._options.path)
             return [Failed(error)] * len(batch)
         self.commits.record(time.perf_counter() - started)
         self.batches += 1
@@ -149,7 +149,7 @@ class Writer:
         try:
             step(self.sink)
         except Exception:  # nobody waits for it, and the next batch may go well
-            logger.exception("the upkeep of %s failed", self._options.path)
+            logger("sqlite").exception("the upkeep of %s failed", self._options.path)
 
     def _end(self) -> None:
         assert self.sink is not None  # noqa: S101 (as above)
