@@ -193,6 +193,10 @@ class PoolBase(Generic[C]):
         if core is not None and core.size and not core.is_closed and not is_ending():
             reports.warn_of_unclosed(self, "aclose" if self._may_await else "close")
 
+    def _disown(self) -> None:
+        """Lend nothing any more, and leave the connections to the caller, who knows them and closes them himself."""
+        self._core.is_closed = True
+
     # -- what a driver has
 
     def _decide(self, decision: Callable[..., R], *args: Any, **more: Any) -> R:

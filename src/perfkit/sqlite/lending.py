@@ -47,6 +47,7 @@ class AsyncLending:
 
         A connection of ``aiosqlite`` can be closed in any loop, so it is done in a thread that has one.
         """
+        self._pool._disown()
         left = list(self._made)
         if left:
             _workers.submit(lambda: asyncio.run(_close_all(left)))

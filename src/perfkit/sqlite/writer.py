@@ -124,7 +124,7 @@ class Writer:
         started = time.perf_counter()
         try:
             outcomes = settle(self.sink, batch)
-        except BaseException as error:  # a rollback that failed: the waiters have to be told all the same
+        except BaseException as error:  # noqa: BLE001 (a rollback that failed: the waiters have to be told all the same)
             logger("sqlite").exception("a batch of %s was broken off", self._options.path)
             return [Failed(error)] * len(batch)
         self.commits.record(time.perf_counter() - started)
@@ -148,7 +148,7 @@ class Writer:
         assert self.sink is not None  # noqa: S101 (as above)
         try:
             step(self.sink)
-        except Exception:  # nobody waits for it, and the next batch may go well
+        except Exception:  # noqa: BLE001 (nobody waits for it, and the next batch may go well)
             logger("sqlite").exception("the upkeep of %s failed", self._options.path)
 
     def _end(self) -> None:
