@@ -46,9 +46,9 @@ ALL_PARTS = {f"{part} {layer}" for part in PARTS for layer in ("errors", "core",
 
 # layer -> the layers it may import, beside itself where it is a package; "facade" is perfkit/__init__.py
 MAY_IMPORT = {
-    "facade": {"_version"},
+    "facade": {"_version", "_base"},
     "_version": set(),
-    "errors": set(),
+    "errors": {"_base"},
     "_base": BASE,
     "registry": BASE,
     "own errors": BASE,
@@ -143,7 +143,7 @@ def test_the_pure_modules_are_those_of_the_table(part):
 
 
 BROKEN = {
-    "perfkit.errors": "from perfkit._base import sizes",
+    "perfkit.errors": "from perfkit.registry import register",
     "perfkit._base.sizes": "from perfkit.registry import register",
     "perfkit.registry": "from perfkit.statefile.file import StateFile",
     "perfkit.statefile.errors": "def later():\n    from perfkit.statefile import frozen",

@@ -1,9 +1,10 @@
 """perfkit: drop-in runtime optimization for Python applications that run for days.
 
-``import perfkit`` loads this file and nothing else: every public name and module is loaded by its first use (PEP 562),
-from the table below. The imports beside the table say the same to type checkers; a test holds the two equal.
+``import perfkit`` loads this file and next to nothing else: every public name and module is loaded by its first use
+(PEP 562), from the table below. The imports beside the table say the same to type checkers; a test holds the two equal.
 """
 
+from perfkit._base.first_use import on_first_use
 from perfkit._version import __version__
 
 TYPE_CHECKING = False
@@ -96,18 +97,8 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # or they would take any name for one of ours
-
-    def __getattr__(name: str) -> object:
-        try:
-            home = _PUBLIC[name]
-        except KeyError:
-            raise AttributeError(f"module 'perfkit' has no attribute {name!r}") from None
-        from importlib import import_module
-
-        value = import_module(f"perfkit.{name}") if home is None else getattr(import_module(home), name)
-        globals()[name] = value
-        return value
+if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
+    __getattr__ = on_first_use(globals(), _PUBLIC)
 
 
 def __dir__() -> list[str]:

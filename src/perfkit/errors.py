@@ -51,6 +51,8 @@ An error of a part lives in the part and is loaded from here on first use. Facts
 with them. Exceptions of the caller's own functions pass through perfkit unwrapped.
 """
 
+from perfkit._base.first_use import on_first_use
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -172,17 +174,7 @@ def _rebuilt(cls: "type[PerfkitError]", args: "tuple[Any, ...]", facts: "dict[st
 
 
 if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
-
-    def __getattr__(name: str) -> object:
-        try:
-            home = _PARTS[name]
-        except KeyError:
-            raise AttributeError(f"module 'perfkit.errors' has no attribute {name!r}") from None
-        from importlib import import_module
-
-        value = getattr(import_module(home), name)
-        globals()[name] = value
-        return value
+    __getattr__ = on_first_use(globals(), _PARTS)
 
 
 def __dir__() -> list[str]:

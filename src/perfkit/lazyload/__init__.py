@@ -1,5 +1,7 @@
 """Imports that wait for their first use, and `lazy_report` of what became of them."""
 
+from perfkit._base.first_use import on_first_use
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from perfkit.lazyload.block import lazy_imports as lazy_imports
@@ -12,13 +14,13 @@ if TYPE_CHECKING:
 
 # Each on first use: a part that is for starting quickly has to.
 _HOMES = {
-    "LazyImport": "report",
-    "LazyReport": "report",
-    "LazyStats": "report",
-    "attach_stub": "stub",
-    "lazy": "declaring",
-    "lazy_imports": "block",
-    "lazy_report": "report",
+    "LazyImport": ".report",
+    "LazyReport": ".report",
+    "LazyStats": ".report",
+    "attach_stub": ".stub",
+    "lazy": ".declaring",
+    "lazy_imports": ".block",
+    "lazy_report": ".report",
 }
 
 __all__ = [
@@ -32,18 +34,8 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # or they would take any name for one of ours
-
-    def __getattr__(name: str) -> object:
-        try:
-            home = _HOMES[name]
-        except KeyError:
-            raise AttributeError(f"module 'perfkit.lazyload' has no attribute {name!r}") from None
-        from importlib import import_module
-
-        value = getattr(import_module(f"perfkit.lazyload.{home}"), name)
-        globals()[name] = value
-        return value
+if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
+    __getattr__ = on_first_use(globals(), _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,7 @@
 """SQLite: what many tasks or threads write at the same time is committed together; readers never block writers."""
 
+from perfkit._base.first_use import on_first_use
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from perfkit.sqlite.aio import AsyncDatabase as AsyncDatabase
@@ -12,30 +14,20 @@ if TYPE_CHECKING:
 
 # Each on first use: asyncio alone would cost threaded programs 20 ms.
 _HOMES = {
-    "AsyncDatabase": "aio",
-    "Database": "database",
-    "DatabaseStats": "stats",
-    "Result": "sink",
-    "packable": "values",
-    "packed": "values",
-    "unpacked": "values",
+    "AsyncDatabase": ".aio",
+    "Database": ".database",
+    "DatabaseStats": ".stats",
+    "Result": ".sink",
+    "packable": ".values",
+    "packed": ".values",
+    "unpacked": ".values",
 }
 
 __all__ = ["AsyncDatabase", "Database", "DatabaseStats", "Result", "packable", "packed", "unpacked"]
 
 
 if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
-
-    def __getattr__(name: str) -> object:
-        try:
-            home = _HOMES[name]
-        except KeyError:
-            raise AttributeError(f"module 'perfkit.sqlite' has no attribute {name!r}") from None
-        from importlib import import_module
-
-        value = getattr(import_module(f"perfkit.sqlite.{home}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = on_first_use(globals(), _HOMES)
 
 
 def __dir__() -> list[str]:
