@@ -147,6 +147,7 @@ def test_threads_and_loops_at_once(options):
     service.check()
 
 
+@pytest.mark.filterwarnings("ignore:.* beats no more:ResourceWarning")  # which says so of those that are dropped
 def test_heartbeats_that_come_and_go():
     """Started, stopped, dropped and forgotten from many threads at once, some of them hanging."""
     begun, pause = Counter(), threading.Event()
