@@ -28,6 +28,7 @@ PARTS: dict[str, set[str]] = {
 # part -> its pure core: what decides, and neither waits, reads a clock, nor touches the system
 PURE = {
     "caching": {"deadlines", "entry", "ghosts", "policy", "tags"},
+    "memory": {"cgroups", "levels", "pace", "trend", "usage", "verdict"},
     "pooling": {
         *("core", "delivery", "entry", "pauses", "smtp_addresses", "smtp_auth", "smtp_errand", "smtp_opening"),
         *("smtp_replies", "smtp_session", "smtp_steps", "smtp_trip"),

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from perfkit.caching import FrequencyBoostLRU as FrequencyBoostLRU
     from perfkit.caching import TTLCache as TTLCache
     from perfkit.caching import cached as cached
+    from perfkit.memory import MemoryWatchdog as MemoryWatchdog
+    from perfkit.memory import Reclaimer as Reclaimer
+    from perfkit.memory import amemory_guard as amemory_guard
+    from perfkit.memory import memory_guard as memory_guard
+    from perfkit.memory import memory_limit as memory_limit
     from perfkit.pooling import AsyncPool as AsyncPool
     from perfkit.pooling import AsyncSMTPPool as AsyncSMTPPool
     from perfkit.pooling import Delivery as Delivery
@@ -36,13 +41,18 @@ _PUBLIC = {
     "Delivery": "perfkit.pooling",
     "FrequencyBoostLRU": "perfkit.caching",
     "Heartbeat": "perfkit.resilience",
+    "MemoryWatchdog": "perfkit.memory",
     "Pool": "perfkit.pooling",
+    "Reclaimer": "perfkit.memory",
     "RetryBudget": "perfkit.resilience",
     "SMTPPool": "perfkit.pooling",
     "StateFile": "perfkit.statefile",
     "TTLCache": "perfkit.caching",
+    "amemory_guard": "perfkit.memory",
     "cached": "perfkit.caching",
     "errors": None,
+    "memory_guard": "perfkit.memory",
+    "memory_limit": "perfkit.memory",
     "read_json": "perfkit.statefile",
     "retry": "perfkit.resilience",
     "stats": "perfkit.registry",
@@ -57,14 +67,19 @@ __all__ = [
     "Delivery",
     "FrequencyBoostLRU",
     "Heartbeat",
+    "MemoryWatchdog",
     "Pool",
+    "Reclaimer",
     "RetryBudget",
     "SMTPPool",
     "StateFile",
     "TTLCache",
     "__version__",
+    "amemory_guard",
     "cached",
     "errors",
+    "memory_guard",
+    "memory_limit",
     "read_json",
     "retry",
     "stats",

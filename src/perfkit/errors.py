@@ -17,6 +17,7 @@
     │   ├── MailTimeout           (smtplib.SMTPServerDisconnected, TimeoutError)  no answer in time; nothing was sent
     │   ├── MailUnsupported       (smtplib.SMTPNotSupportedError)  the server doesn't offer what is needed
     │   └── MailUntrusted         (ssl.SSLCertVerificationError)  the server's certificate is not trusted
+    ├── MemoryPressure            (MemoryError)             a guard didn't let the work begin: too little memory
     ├── PoolError
     │   ├── NotLent               (ValueError)              what was given back is not lent by this pool
     │   ├── PoolClosed            (RuntimeError)            the pool was closed
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from perfkit.caching.errors import CacheDumpCorrupt as CacheDumpCorrupt
     from perfkit.caching.errors import CacheDumpError as CacheDumpError
     from perfkit.caching.errors import CacheDumpRefused as CacheDumpRefused
+    from perfkit.memory.errors import MemoryPressure as MemoryPressure
     from perfkit.pooling.errors import NotLent as NotLent
     from perfkit.pooling.errors import PoolClosed as PoolClosed
     from perfkit.pooling.errors import PoolError as PoolError
@@ -80,6 +82,7 @@ _PARTS = {
     "MailTimeout": "perfkit.pooling.smtp_errors",
     "MailUnsupported": "perfkit.pooling.smtp_errors",
     "MailUntrusted": "perfkit.pooling.smtp_errors",
+    "MemoryPressure": "perfkit.memory.errors",
     "NotLent": "perfkit.pooling.errors",
     "PoolClosed": "perfkit.pooling.errors",
     "PoolError": "perfkit.pooling.errors",
