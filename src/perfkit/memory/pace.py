@@ -7,6 +7,8 @@ import math
 __all__ = ["BackOff", "Rate", "Throttle", "interval"]
 
 WORST_RATE = 2 * 2.0**30  # bytes a second: about what one thread can take that touches each page
+AT_ONCE = 0.02  # seconds: the shortest time to the next look, and two turns of other threads at the interpreter
+SOON = 0.05  # seconds
 SHORTEST, LONGEST = 0.01, 1.0  # seconds from one look to the next
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0

@@ -13,6 +13,7 @@ from perfkit._base import fork
 from perfkit._base.sizes import format_size
 from perfkit.memory.gauge import Gauge
 from perfkit.memory.hands import Hands, Hung
+from perfkit.memory.haste import Haste
 from perfkit.memory.logs import logger
 from perfkit.memory.pace import BackOff, Throttle
 from perfkit.memory.trim import Trimmer
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     Goal = Callable[[], int]  # how many bytes are still to be freed; 0 or less: it is reached
 
-__all__ = ["PATIENCE", "TIERS", "Relief"]
+__all__ = ["PATIENCE", "TIERS", "Relief", "haste"]
 
 TIERS = ("trim", "caches and pools", "garbage collection", "reclaimers")
 
@@ -62,6 +63,7 @@ class _Process:
 
 
 _process = _Process()
+haste = Haste()
 
 
 class Relief:
@@ -138,6 +140,7 @@ class Relief:
         if not _process.passing.acquire(blocking=False):
             return 0
         try:
+            haste.begin(goal)
             first = goal()
             if first <= 0:
                 return 0
@@ -148,6 +151,7 @@ class Relief:
             self._log(first - last, last, time.perf_counter() - began)
             return max(0, first - last)
         finally:
+            haste.end(goal)
             _process.passing.release()
 
     def _begin(self) -> None:
@@ -215,7 +219,7 @@ class Relief:
                 break
         for part, thing in registry.reclaimables():
             if part in _LAST and (need := goal()) > 0:
-                self._ask(id(thing), thing.reclaim, need, getattr(thing, "name", part))
+                self._ask_ours(part, thing, need)
         self._use(1, goal)
 
     def _shrink_caches(self, goal: Goal, need: int) -> int:
@@ -226,7 +230,7 @@ class Relief:
                 break
             left += int(_STEP * self.gauge.limit.limit)  # or it would stop a few pages short, again and again
             if part not in _LAST:
-                let_go += self._ask(id(thing), thing.reclaim, left, getattr(thing, "name", part))
+                let_go += self._ask_ours(part, thing, left)
                 self._trim_if_left(goal)
         return let_go
 
@@ -279,6 +283,16 @@ class Relief:
         """Trim before anything more is let go of: it may be freed already, and only kept."""
         if goal() > 0:
             self._trim(goal)
+
+    def _ask_ours(self, part: str, thing: Any, need: int) -> int:
+        """Have a part of perfkit let go of something. Here: it doesn't hang, and another thread would cost time."""
+        try:
+            let_go = int(thing.reclaim(need))
+        except Exception:  # noqa: BLE001 (a single bad one stops no other)
+            logger().exception("memory: %s %r could not let go of anything", part, getattr(thing, "name", thing))
+            return 0
+        self._let_go += let_go
+        return let_go
 
     def _ask(self, key: object, fn: Callable[[int], Any], need: int, what: object) -> int:
         """Call ``fn(need)`` where it may hang; return what it says to have let go of. It never raises."""

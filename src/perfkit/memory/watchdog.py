@@ -21,7 +21,7 @@ from perfkit.memory.hands import Hands
 from perfkit.memory.levels import Escalation, Levels
 from perfkit.memory.logs import logger
 from perfkit.memory.reclaimer import Reclaimer
-from perfkit.memory.relief import Relief
+from perfkit.memory.relief import Relief, haste
 from perfkit.memory.trend import Trend
 
 TYPE_CHECKING = False
@@ -175,6 +175,7 @@ class MemoryWatchdog:
                 if hands is not None:
                     hands.stop()
             self._hooks = self._relief.hands = None
+            haste.end(self)
             sidecar, self._sidecar = self._sidecar, None
             exposed, self._exposed = self._exposed, None
         if sidecar is not None:
@@ -279,7 +280,8 @@ class MemoryWatchdog:
         """Measure, do what is to be done, and return the seconds until the next look."""
         usage, now = self._note_usage(), self._timer()
         relief = self._relief
-        if usage.fraction >= relief.high and relief.is_worth_it():
+        soon = usage.used + self._rate.value * pace.AT_ONCE  # the next look might be too late
+        if soon >= relief.high * usage.limit and relief.is_worth_it():
             self._trend.clear()
             relief.bring_down()
             usage, now = self._note_usage(), self._timer()
@@ -287,6 +289,10 @@ class MemoryWatchdog:
         relief.gauge.look_for_bounds()
         marks = [mark for mark in (relief.high, self._shares[2], 1.0) if mark > usage.fraction]
         headroom = (marks[0] - usage.fraction) * usage.limit if marks else 0
+        if self._rate.value * pace.SOON > headroom:
+            haste.begin(self)
+        else:
+            haste.end(self)
         until_next = relief.next_at() - now if usage.fraction >= relief.high else pace.LONGEST
         return pace.interval(headroom, self._rate.value, at_most=until_next if until_next > 0 else pace.LONGEST)
 
