@@ -84,12 +84,12 @@ def terminal():
     return Terminal()
 
 
-@pytest.mark.parametrize("args", [["--help"], ["demo", "--help"]])
+@pytest.mark.parametrize("args", [["--help"], ["demo", "--help"], ["memory", "--help"]])
 def test_help_fits_80_columns(args):
     status, out, err = run(*args)
     assert (status, err) == (0, "")
     assert max(map(len, out.splitlines())) <= 80
-    assert "demo" in out
+    assert {"demo", "memory"} & set(out.split())
 
 
 def test_the_help_of_demo_names_every_part_option_and_exit_status():
@@ -204,3 +204,40 @@ def test_a_terminal_gets_colour_and_a_progress_line(terminal):
     table = said[said.index("perfkit " + __version__) :]
     assert "\rstate files" not in table
     assert said[: said.index("perfkit " + __version__)].endswith(f"\r{' ' * 79}\r")
+
+
+def test_the_memory_there_is():
+    status, out, err = run("memory")
+    assert (status, err) == (0, "")
+    first, second, *_ = out.splitlines()
+    assert re.fullmatch(r"limit     .+ \(.+\)", first)
+    assert re.fullmatch(r"in use    .+, \d+%: (ok|high|critical)", second)
+    assert out.count("limit ") == out.count("in use ")
+
+
+def test_memory_of_a_process_that_is_exposed():
+    program = (
+        "import perfkit, sys\n"
+        "with perfkit.MemoryWatchdog('1GB', name='app', expose=True):\n"
+        " print(flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT
+    )
+    with process:
+        process.stdout.readline()
+        status, out, err = run("memory", "--pid", str(process.pid))
+        assert (status, err) == (0, "")
+        assert out.startswith("watchdog  app: ok\nlimit     1 GB (the argument `limit`)\n")
+        assert "0 trim" in out
+        watching = start("memory", "--pid", str(process.pid), "--watch", stdout=subprocess.PIPE, text=True)
+        with watching:
+            seen = [watching.stdout.readline() for _ in range(out.count("\n") + 2)]
+            assert seen.count("watchdog  app: ok\n") == 2
+            watching.send_signal(signal.SIGINT)
+            watching.communicate(timeout=PATIENCE)
+        assert watching.returncode == 130
+        process.communicate(timeout=PATIENCE)
+    status, out, err = run("memory", "--pid", str(process.pid))
+    assert (status, out) == (1, "")
+    assert "expose=True" in err

@@ -55,6 +55,29 @@ examples:
   perfkit demo --quick --json - | jq .passed"""
 
 
+_MEMORY_DESCRIPTION = """\
+Show each limit on the memory of what you would start here, where it comes from,
+and how full it is: the machine's, and those of the control groups (containers)
+around it, without the file cache. With --pid, show what the watchdog of a
+process knows: its level, how long until the limit, and what each tier freed."""
+
+_MEMORY_EPILOG = """\
+A process answers if it has a perfkit.MemoryWatchdog(expose=True), and belongs
+to the same user.
+
+exit status:
+  0    shown
+  1    the process has no watchdog that answers
+  2    wrong usage
+  130  interrupted with Ctrl-C
+
+examples:
+  perfkit memory
+  perfkit memory --pid 4711 --watch"""
+
+_EVERY = 1.0  # seconds
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv[1:]`` if None) and return its exit status; never raises SystemExit.
 
@@ -79,7 +102,7 @@ def _run(argv: Sequence[str] | None) -> int:
         with _termination_unwinds():
             parser = _parser()
             args = parser.parse_args(argv)
-            return _demo(args) if args.command else _help(parser)
+            return args.run(args) if args.command else _help(parser)
     except SystemExit as request:
         return request.code if isinstance(request.code, int) else _FAILED
     except KeyboardInterrupt:
@@ -92,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"perfkit {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     _add_demo(commands)
+    _add_memory(commands)
     return parser
 
 
@@ -116,7 +140,19 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="work on a copy of FILE, any JSON document, instead of a generated one; FILE itself is only read",
     )
     demo.add_argument("--quick", action="store_true", help="fewer rounds: done in a few seconds, rougher figures")
-    demo.set_defaults(wrong=demo.error)
+    demo.set_defaults(wrong=demo.error, run=_demo)
+
+
+def _add_memory(commands: argparse._SubParsersAction[_Parser]) -> None:
+    memory = commands.add_parser(
+        "memory",
+        help="show how much memory there is and is in use, here or in a process",
+        description=_MEMORY_DESCRIPTION,
+        epilog=_MEMORY_EPILOG,
+    )
+    memory.add_argument("--pid", type=int, metavar="PID", help="ask the watchdogs of this process")
+    memory.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
+    memory.set_defaults(run=_memory)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -145,6 +181,23 @@ def _demo(args: argparse.Namespace) -> int:
         return _complain(_WRONG_USAGE, str(error))
     except (DemoError, OSError) as error:
         return _complain(_FAILED, str(error))
+
+
+def _memory(args: argparse.Namespace) -> int:
+    import time
+
+    from perfkit.memory.command import NotExposed, shown
+
+    try:
+        print(shown(args.pid))
+        while args.watch:
+            sys.stdout.flush()
+            time.sleep(_EVERY)
+            print("\n" + shown(args.pid))
+    except NotExposed as error:
+        print(f"perfkit memory: {error}", file=sys.stderr)
+        return _FAILED
+    return 0
 
 
 def _refuse_wrong_usage(args: argparse.Namespace) -> None:

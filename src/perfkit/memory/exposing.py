@@ -84,7 +84,7 @@ def _listening(path: str) -> socket.socket:
     try:
         listener.bind(path)
         os.chmod(path, 0o600)
-        listener.listen(8)
+        listener.listen(64)
     except BaseException:
         listener.close()
         raise
@@ -127,6 +127,8 @@ def _is_same_user(connection: socket.socket) -> bool:
 
 def reports(pid: int) -> Iterator[dict[str, Any]]:
     """Yield what the watchdogs of a process say. Raises OSError for one that doesn't answer."""
+    if not hasattr(socket, "AF_UNIX"):
+        return
     folder = _folder()
     if not _is_ours_alone(folder):
         return

@@ -166,7 +166,7 @@ class PoolBase(Generic[C]):
             self._see_to_it()
 
     def reclaim(self, need_bytes: int) -> int:  # noqa: ARG002 (what a connection holds is not known)
-        """Close idle connections beyond ``min_size``, for the memory watchdog. Returns 0: how much it was isn't known."""
+        """Close idle connections beyond ``min_size``, for the memory watchdog. Returns 0: who knows how much it was?"""
         self._decide(self._core.close_idle, self._timer())
         return 0
 
