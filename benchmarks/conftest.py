@@ -34,6 +34,7 @@ _PACKAGES = (
     "moka-py",
     "msgspec",
     "orjson",
+    "psutil",
     "psycopg-pool",
     "purgatory",
     "pybreaker",

@@ -124,7 +124,7 @@ def test_without_a_command_the_help_is_shown_as_for_wrong_usage():
 def test_an_unknown_part_is_refused_with_the_parts_there_are():
     status, out, err = run("demo", "statefile", "teleport")
     assert (status, out) == (2, "")
-    parts = "statefile, caching, resilience, pooling, smtp"
+    parts = "statefile, caching, resilience, pooling, memory, smtp"
     assert err.splitlines()[-1] == f"perfkit demo: error: no part is called 'teleport'; the parts are: {parts}"
 
 

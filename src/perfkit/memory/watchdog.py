@@ -48,11 +48,12 @@ _numbers = itertools.count(1)
 class MemoryWatchdog:
     """Keeps a program below the memory there is: gives memory back in time, the cheapest way first.
 
-    Above ``high`` a pass is made, which stops as soon as usage is under ``low``. Its tiers: 0 has the C library give
-    back what it keeps free, where that is much. 1 has every live cache of perfkit shrink by what is needed, and every
-    pool close idle connections; nobody registers them. 2 collects garbage, a twentieth of the time at most. 3 calls
-    the reclaimers of yours, and ``release_memory()`` of what is tracked. 4 is `memory_guard`, which lets no more work
-    begin. 5 is for programs that ask for it: see ``restart`` and ``sidecar``.
+    When usage reaches ``high``, or grows so fast that it will at once, a pass is made, which stops as soon as usage is
+    under ``low``. Its tiers: 0 has the C library give back what it keeps free, where that is much. 1 has every live
+    cache of perfkit shrink by what is needed, and every pool close idle connections; nobody registers them. 2 collects
+    garbage, a twentieth of the time at most. 3 calls the reclaimers of yours, and ``release_memory()`` of what is
+    tracked. 4 is `memory_guard`, which lets no more work begin. 5 is for programs that ask for it: see ``restart`` and
+    ``sidecar``.
 
     Args:
         limit: bytes, such as ``"800MB"``, for this process alone. The limits of the machine and of the container count
@@ -280,8 +281,7 @@ class MemoryWatchdog:
         """Measure, do what is to be done, and return the seconds until the next look."""
         usage, now = self._note_usage(), self._timer()
         relief = self._relief
-        soon = usage.used + self._rate.value * pace.AT_ONCE  # the next look might be too late
-        if soon >= relief.high * usage.limit and relief.is_worth_it():
+        if self._is_high(usage) and relief.is_worth_it():
             self._trend.clear()
             relief.bring_down()
             usage, now = self._note_usage(), self._timer()
@@ -302,13 +302,18 @@ class MemoryWatchdog:
         self._peak = max(self._peak, usage.used)
         self._rate.update(now, usage.used)
         self._trend.add(now, usage.used)
-        before = self._levels.update(usage.fraction)
+        mark = self._relief.high
+        before = self._levels.update(max(usage.fraction, mark) if self._is_high(usage) else usage.fraction)
         if before is not None:
             self._tell(before, usage)
         sidecar = self._sidecar  # read once: another thread may stop it
         if sidecar is not None and usage.fraction >= self._relief.high:
             sidecar.beat()
         return usage
+
+    def _is_high(self, usage: MemoryUsage) -> bool:
+        """Tell whether usage is high, or will be before the next look can be taken."""
+        return usage.used + self._rate.value * pace.AT_ONCE >= self._relief.high * usage.limit
 
     def _tell(self, before: Level, usage: MemoryUsage) -> None:
         hook, hooks = self._on_level, self._hooks
