@@ -125,7 +125,7 @@ class MemoryWatchdog:
         measures += ["terminate"] if self._restart or self._has_sidecar else []
         measures += ["kill"] if self._has_sidecar else []
         self._escalation = Escalation(measures, GRACE)
-        self._stopping: threading.Event | None = None
+        self._stopping: threading.Lock | None = None
         self._hooks: Hands | None = None
         self._sidecar: Sidecar | None = None
         self._exposed: Exposed | None = None
@@ -147,7 +147,8 @@ class MemoryWatchdog:
                 raise
 
     def _start(self) -> None:
-        self._stopping = stopping = threading.Event()
+        self._stopping = stopping = threading.Lock()
+        stopping.acquire()
         if self._has_sidecar:
             from perfkit.memory.sidecar import Sidecar
 
@@ -171,7 +172,7 @@ class MemoryWatchdog:
             admission.unwatch(self._relief)
             stopping, self._stopping = self._stopping, None
             if stopping is not None:
-                stopping.set()
+                stopping.release()
             for hands in (self._hooks, self._relief.hands):
                 if hands is not None:
                     hands.stop()
@@ -350,9 +351,10 @@ class MemoryWatchdog:
         self._begin()
 
 
-def _watch(reference: weakref.ref[MemoryWatchdog], stopping: threading.Event) -> None:
+def _watch(reference: weakref.ref[MemoryWatchdog], stopping: threading.Lock) -> None:
+    """Look again and again, until the lock comes free: to wait for one is cheaper than for an event."""
     pause = 0.0
-    while not stopping.wait(pause):
+    while not stopping.acquire(timeout=pause):
         dog = reference()
         if dog is None:
             return
