@@ -17,8 +17,11 @@ _EFFECTIVE_SHARE, _VAIN_SHARE = 0.05, 0.01
 
 
 def interval(headroom: float, rate: float, *, at_most: float = LONGEST) -> float:
-    """Return how many seconds may go by until the next look: half of what the headroom lasts at the worst rate."""
-    return max(SHORTEST, min(LONGEST, at_most, headroom / max(WORST_RATE, rate) / 2))
+    """Return how many seconds may go by until the next look.
+
+    By then no more than the headroom can be gone at the worst rate, and half of it at the rate that was seen.
+    """
+    return max(SHORTEST, min(LONGEST, at_most, headroom / max(WORST_RATE, 2 * rate)))
 
 
 class Rate:

@@ -72,8 +72,8 @@ class MemoryWatchdog:
     Start it with ``start()``, ``with`` or ``async with``, and early: at the limit no thread can be started any more.
 
     Guarantees:
-        * It looks so often that at 2 GB/s, or the fastest growth seen, no more than half of what is left to the next
-          mark is used until it looks again; within 10 ms and 1 s.
+        * It looks so often that until the next look no more than what is left to the next mark can be taken at 2 GB/s,
+          and half of that at the fastest growth seen of late; within 10 ms and 1 s.
         * One pass is made at a time in a process. After one that changed nothing the next is put off, up to a minute,
           unless usage has grown. Whatever is called and takes longer than a second isn't waited for.
         * What a reclaimer or a hook raises is logged on ``perfkit.memory`` and stops nothing.
