@@ -242,7 +242,7 @@ class MemoryWatchdog:
 
     @property
     def level(self) -> Level:
-        """How bad it was at the last look: "ok", "high" or "critical"."""
+        """Whether usage was "ok", "high" or "critical" at the last look."""
         return self._levels.level
 
     @property
