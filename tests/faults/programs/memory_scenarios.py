@@ -218,7 +218,7 @@ def raising_and_hanging(megabytes):
                 held.append(b"x" * (20 * MB))
         stats = {each.name.rpartition(".")[2]: each for each in dog.stats().reclaimers}
         assert peak_rss() < limit
-        assert calls["raising"] == stats["raising"].errors > 1, calls
+        assert calls["raising"] == stats["raising"].errors >= 1, calls
         assert calls["hanging"] == 1 == stats["hanging"].hung, calls
         assert stats["hanging"].is_busy
         assert stats["good"].freed_bytes > 1000 * MB
