@@ -20,6 +20,7 @@ FLOOR, AFLOOR = "queue.LifoQueue", "asyncio.LifoQueue"
 WITH, AWITH = "Pool, with", "AsyncPool, async with"
 TAKEN, ATAKEN = "Pool, acquire and release", "AsyncPool, acquire and release"
 MANY = 10_000  # turns
+_ours: list[Any] = []  # as long as the process, for nobody closes them
 UNLIKE = "hands out and takes back, no more than that"
 
 Timed = Callable[[int], float]
@@ -45,11 +46,13 @@ async def aconnect() -> peers.Conn:
 
 
 def pool(size: int) -> Any:
-    return Pool(peers.Conn, max_size=size)
+    _ours.append(Pool(peers.Conn, max_size=size))
+    return _ours[-1]
 
 
 def apool(size: int) -> Any:
-    return AsyncPool(aconnect, max_size=size)
+    _ours.append(AsyncPool(aconnect, max_size=size))
+    return _ours[-1]
 
 
 # name -> how its pool is made, and what borrows and gives back

@@ -28,9 +28,11 @@ _PACKAGES = (
     "cachetools",
     "circuitbreaker",
     "diskcache",
+    "etils",
     "filelock",
     "generic-connection-pool",
     "hyx",
+    "lazy-loader",
     "moka-py",
     "msgspec",
     "orjson",
@@ -44,6 +46,7 @@ _PACKAGES = (
     "tenacity",
     "theine",
     "tinydb",
+    "wrapt",
 )
 _RESULTS = pytest.StashKey[list[dict[str, Any]]]()
 

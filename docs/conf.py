@@ -16,10 +16,12 @@ nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(sys.stdlib_module_names)})(\..*)?"),  # documented elsewhere; the build asks no other site
     ("py:.*", r"perfkit\._base\..*"),  # private
     ("py:class", r"perfkit\.pooling\.(aio_)?lease\..*"),  # what connection() returns is for a `with` alone
+    ("py:class", r"(perfkit\.sqlite\.(aio|thread)_\w+\.)?(Async)?(Transaction|Stream)"),  # told of in the reference
+    ("py:class", r"aiosqlite\..*"),
     ("py:class", r"(perfkit\..*\.)?[A-Z](\.k?w?args)?"),  # a type variable
     (
         "py:class",
-        "Ttl|Seconds|Cause|Cached|Decorator|Errors|On|State|Auth|Mail|Recipients|Level",
+        "Ttl|Seconds|Cause|Cached|Decorator|Errors|On|State|Auth|Mail|Recipients|Level|Durability|Migration|RowFactory",
     ),  # these exist for type checkers alone
 ]
 myst_enable_extensions = ["colon_fence", "deflist"]

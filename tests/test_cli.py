@@ -84,12 +84,29 @@ def terminal():
     return Terminal()
 
 
-@pytest.mark.parametrize("args", [["--help"], ["demo", "--help"], ["memory", "--help"]])
+@pytest.mark.parametrize("args", [["--help"], ["demo", "--help"], ["imports", "--help"], ["memory", "--help"]])
 def test_help_fits_80_columns(args):
     status, out, err = run(*args)
     assert (status, err) == (0, "")
     assert max(map(len, out.splitlines())) <= 80
-    assert {"demo", "memory"} & set(out.split())
+    assert any(command in out for command in ("demo", "imports", "memory"))
+
+
+def test_the_help_names_what_every_part_is_about():
+    _, out, _ = run("--help")
+    words = (
+        "state files",
+        "caches",
+        "circuit breakers",
+        "retries",
+        "pools",
+        "mail",
+        "SQLite",
+        "lazy imports",
+        "memory",
+    )
+    for word in words:
+        assert word in " ".join(out.split())
 
 
 def test_the_help_of_demo_names_every_part_option_and_exit_status():
@@ -124,8 +141,16 @@ def test_without_a_command_the_help_is_shown_as_for_wrong_usage():
 def test_an_unknown_part_is_refused_with_the_parts_there_are():
     status, out, err = run("demo", "statefile", "teleport")
     assert (status, out) == (2, "")
-    parts = "statefile, caching, resilience, pooling, memory, smtp"
+    parts = "statefile, caching, resilience, pooling, memory, lazyload, smtp, sqlite"
     assert err.splitlines()[-1] == f"perfkit demo: error: no part is called 'teleport'; the parts are: {parts}"
+
+
+def test_a_document_for_parts_that_have_no_use_for_one_is_refused(tmp_path):
+    document = tmp_path / "state.json"
+    document.write_text("{}")
+    status, out, err = run("demo", "smtp", "caching", "--input", str(document))
+    assert (status, out) == (2, "")
+    assert "--input is for statefile, which is not among the parts" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("where", ["missing/report.json", "."])

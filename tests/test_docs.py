@@ -39,6 +39,20 @@ def test_the_readme_has_the_two_commands_and_no_other_set_up():
     assert commands == COMMANDS
 
 
+EXAMPLES = [source for info, source in blocks(PAGES["README.md"].read_text("utf-8")) if info == "python"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_each_example_of_the_readme_runs_when_it_is_pasted_alone(example, tmp_path):
+    (tmp_path / "example.py").write_text(example, "utf-8")
+    command = [sys.executable, "-W", "error", "example.py"]
+    environment = os.environ | {"PYTHONPATH": str(Path(perfkit.__file__).parents[1])}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_no_code_on_a_page_escapes_the_runner(page):
     infos = [info for info, _ in blocks(PAGES[page].read_text("utf-8"))]

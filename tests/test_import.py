@@ -30,6 +30,9 @@ print(json.dumps([loaded, threads]))
 """
 
 
+FACADE = {"perfkit", "perfkit._version", "perfkit._base", "perfkit._base.first_use"}
+
+
 def load(statement: str, *flags: str) -> tuple[set[str], int]:
     """Run a statement in a bare interpreter; return the modules it loaded and the number of threads there are then."""
     program = PROBE.format(home=HOME, statement=statement)
@@ -41,13 +44,13 @@ def load(statement: str, *flags: str) -> tuple[set[str], int]:
 
 def test_import_perfkit_loads_these_modules_and_no_other():
     loaded, threads = load("import perfkit; dir(perfkit); perfkit.__version__", "-S")
-    assert loaded == {"perfkit", "perfkit._version"}
+    assert loaded == FACADE
     assert threads == 1
 
 
 def test_the_errors_load_without_the_parts():
     loaded, _ = load("import perfkit; perfkit.errors.PerfkitError('x', path='y')", "-S")
-    assert {name for name in loaded if name.startswith("perfkit")} == {"perfkit", "perfkit._version", "perfkit.errors"}
+    assert {name for name in loaded if name.startswith("perfkit")} == FACADE | {"perfkit.errors"}
     assert loaded & SLOW == set()
 
 
@@ -73,6 +76,35 @@ def test_a_breaker_and_a_retry_are_made_and_used_without_the_slow_modules():
     loaded, threads = load(program, "-S")
     assert {"perfkit.resilience.breaker", "perfkit.resilience.retrying"} <= loaded
     assert loaded & SLOW == set()
+    assert threads == 1
+
+
+DECLARES = """
+import perfkit
+json = perfkit.lazy("json", hint="comes with Python")
+with perfkit.lazy_imports():
+    import decimal
+    from email import message
+"""
+
+
+OF_ANY_INTERPRETER = {"__future__", "_abc", "_collections_abc", "_stat", "abc", "genericpath", "importlib"} | {
+    *(
+        "importlib._bootstrap",
+        "importlib._bootstrap_external",
+        "os",
+        "os.path",
+        "posixpath",
+        "stat",
+        "types",
+        "warnings",
+    )
+}
+
+
+def test_imports_are_declared_with_next_to_nothing():
+    loaded, threads = load(DECLARES, "-S")
+    assert {name for name in loaded if not name.startswith("perfkit")} <= OF_ANY_INTERPRETER
     assert threads == 1
 
 

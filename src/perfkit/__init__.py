@@ -1,9 +1,10 @@
 """perfkit: drop-in runtime optimization for Python applications that run for days.
 
-``import perfkit`` loads this file and nothing else: every public name and module is loaded by its first use (PEP 562),
-from the table below. The imports beside the table say the same to type checkers; a test holds the two equal.
+``import perfkit`` loads this file and next to nothing else: every public name and module is loaded by its first use
+(PEP 562), from the table below. The imports beside the table say the same to type checkers; a test holds the two equal.
 """
 
+from perfkit._base.first_use import on_first_use
 from perfkit._version import __version__
 
 TYPE_CHECKING = False
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from perfkit.caching import FrequencyBoostLRU as FrequencyBoostLRU
     from perfkit.caching import TTLCache as TTLCache
     from perfkit.caching import cached as cached
+    from perfkit.lazyload import attach_stub as attach_stub
+    from perfkit.lazyload import lazy as lazy
+    from perfkit.lazyload import lazy_imports as lazy_imports
+    from perfkit.lazyload import lazy_report as lazy_report
     from perfkit.memory import MemoryWatchdog as MemoryWatchdog
     from perfkit.memory import Reclaimer as Reclaimer
     from perfkit.memory import amemory_guard as amemory_guard
@@ -28,16 +33,22 @@ if TYPE_CHECKING:
     from perfkit.resilience import Heartbeat as Heartbeat
     from perfkit.resilience import RetryBudget as RetryBudget
     from perfkit.resilience import retry as retry
+    from perfkit.sqlite import AsyncDatabase as AsyncDatabase
+    from perfkit.sqlite import Database as Database
+    from perfkit.sqlite import packed as packed
+    from perfkit.sqlite import unpacked as unpacked
     from perfkit.statefile import AsyncStateFile as AsyncStateFile
     from perfkit.statefile import StateFile as StateFile
     from perfkit.statefile import read_json as read_json
 
 # name -> the module that has it; a name that is a module itself maps to None
 _PUBLIC = {
+    "AsyncDatabase": "perfkit.sqlite",
     "AsyncPool": "perfkit.pooling",
     "AsyncSMTPPool": "perfkit.pooling",
     "AsyncStateFile": "perfkit.statefile",
     "CircuitBreaker": "perfkit.resilience",
+    "Database": "perfkit.sqlite",
     "Delivery": "perfkit.pooling",
     "FrequencyBoostLRU": "perfkit.caching",
     "Heartbeat": "perfkit.resilience",
@@ -49,21 +60,29 @@ _PUBLIC = {
     "StateFile": "perfkit.statefile",
     "TTLCache": "perfkit.caching",
     "amemory_guard": "perfkit.memory",
+    "attach_stub": "perfkit.lazyload",
     "cached": "perfkit.caching",
     "errors": None,
+    "lazy": "perfkit.lazyload",
+    "lazy_imports": "perfkit.lazyload",
+    "lazy_report": "perfkit.lazyload",
     "memory_guard": "perfkit.memory",
     "memory_limit": "perfkit.memory",
+    "packed": "perfkit.sqlite",
     "read_json": "perfkit.statefile",
     "retry": "perfkit.resilience",
     "stats": "perfkit.registry",
     "testing": None,
+    "unpacked": "perfkit.sqlite",
 }
 
 __all__ = [
+    "AsyncDatabase",
     "AsyncPool",
     "AsyncSMTPPool",
     "AsyncStateFile",
     "CircuitBreaker",
+    "Database",
     "Delivery",
     "FrequencyBoostLRU",
     "Heartbeat",
@@ -76,29 +95,25 @@ __all__ = [
     "TTLCache",
     "__version__",
     "amemory_guard",
+    "attach_stub",
     "cached",
     "errors",
+    "lazy",
+    "lazy_imports",
+    "lazy_report",
     "memory_guard",
     "memory_limit",
+    "packed",
     "read_json",
     "retry",
     "stats",
     "testing",
+    "unpacked",
 ]
 
 
-if not TYPE_CHECKING:  # or they would take any name for one of ours
-
-    def __getattr__(name: str) -> object:
-        try:
-            home = _PUBLIC[name]
-        except KeyError:
-            raise AttributeError(f"module 'perfkit' has no attribute {name!r}") from None
-        from importlib import import_module
-
-        value = import_module(f"perfkit.{name}") if home is None else getattr(import_module(home), name)
-        globals()[name] = value
-        return value
+if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
+    __getattr__ = on_first_use(globals(), _PUBLIC)
 
 
 def __dir__() -> list[str]:

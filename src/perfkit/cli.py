@@ -23,11 +23,16 @@ __all__ = ["main"]
 _FAILED, _WRONG_USAGE, _INTERRUPTED, _BROKEN_PIPE = 1, 2, 128 + 2, 128 + 13  # the last two as shells report signals
 
 _DESCRIPTION = """\
-perfkit is a library: state files that lose nothing and caches that stay in
-bounds, for Python programs that run for days. You use it by `import perfkit`.
-This command shows on your machine what that brings."""
+perfkit is a library for Python programs that run for days: state files that
+lose nothing, caches that stay in bounds, circuit breakers and retries, pools
+of connections, mail over them, SQLite with many writers, memory that stays
+below its limit, and lazy imports. You use it by `import perfkit`. This command
+shows on your machine what that brings, what a program of yours spends on its
+imports, and how much memory it has."""
 
 _EPILOG = "Start with `perfkit demo`. `perfkit COMMAND --help` tells more about a command."
+
+_WITH_INPUT = "statefile"  # the part that --input is for
 
 _DEMO_DESCRIPTION = """\
 Do the same real work twice, the ordinary way and with perfkit. Check that both
@@ -53,6 +58,34 @@ examples:
   perfkit demo                              every part
   perfkit demo statefile --input app.json   on a copy of a file of your own
   perfkit demo --quick --json - | jq .passed"""
+
+
+_IMPORTS_DESCRIPTION = """\
+Run a program of yours twice. Print what its imports cost: time (measured by
+Python's own -X importtime) and memory, as a tree and by module. Then name the
+imports that no line which ran has read, and the lines to write so that they
+wait until they are needed.
+
+These are candidates, not verdicts: another run may read them, and some modules
+are imported for what they do. The figures are of one run, and a module that is
+needed elsewhere, too, is loaded anyway."""
+
+_IMPORTS_EPILOG = """\
+The program's own files are watched, not those of installed packages. What it
+prints goes to stderr, its stdin is empty, and other processes that it starts
+are not looked into. Install perfkit where the program's packages are, and run
+it as the program is run: from the same directory.
+
+exit status:
+  0    done, whatever the program's own exit status; stderr tells if that is bad
+  1    the program could not be watched; stderr says why
+  2    wrong usage
+  130  interrupted with Ctrl-C
+
+examples:
+  perfkit imports app.py --its --own options
+  perfkit imports --seconds 5 -m service     a service: interrupted after 5 s
+  perfkit imports --json - app.py | jq .unread"""
 
 
 _MEMORY_DESCRIPTION = """\
@@ -102,7 +135,7 @@ def _run(argv: Sequence[str] | None) -> int:
         with _termination_unwinds():
             parser = _parser()
             args = parser.parse_args(argv)
-            return args.run(args) if args.command else _help(parser)
+            return int(args.run(args)) if args.command else _help(parser)
     except SystemExit as request:
         return request.code if isinstance(request.code, int) else _FAILED
     except KeyboardInterrupt:
@@ -115,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"perfkit {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     _add_demo(commands)
+    _add_imports(commands)
     _add_memory(commands)
     return parser
 
@@ -137,10 +171,27 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
     demo.add_argument(
         "--input",
         metavar="FILE",
-        help="work on a copy of FILE, any JSON document, instead of a generated one; FILE itself is only read",
+        help=f"have {_WITH_INPUT} work on a copy of FILE, any JSON document, instead of a generated one; FILE itself "
+        "is only read",
     )
     demo.add_argument("--quick", action="store_true", help="fewer rounds: done in a few seconds, rougher figures")
-    demo.set_defaults(wrong=demo.error, run=_demo)
+    demo.set_defaults(run=_demo, wrong=demo.error)
+
+
+def _add_imports(commands: argparse._SubParsersAction[_Parser]) -> None:
+    imports = commands.add_parser(
+        "imports",
+        help="what a program's imports cost, and which of them nothing read",
+        description=_IMPORTS_DESCRIPTION,
+        epilog=_IMPORTS_EPILOG,
+    )
+    imports.add_argument("--json", metavar="FILE", help="write all that was found to FILE, or to stdout if it is -")
+    imports.add_argument("--seconds", type=float, metavar="N", help="interrupt the program after N seconds a run")
+    imports.add_argument("--top", type=int, default=15, metavar="N", help="modules in each table (default: 15)")
+    imports.add_argument("-m", dest="module", action="store_true", help="PROGRAM is a module, as for python -m")
+    imports.add_argument("program", metavar="PROGRAM", help="the program to run, with its own arguments after it")
+    imports.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help=argparse.SUPPRESS)
+    imports.set_defaults(run=_imports, wrong=imports.error)
 
 
 def _add_memory(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -195,8 +246,41 @@ def _memory(args: argparse.Namespace) -> int:
             time.sleep(_EVERY)
             print("\n" + shown(args.pid))
     except NotExposed as error:
-        print(f"perfkit memory: {error}", file=sys.stderr)
-        return _FAILED
+        return _complain(_FAILED, str(error), command="memory")
+    return 0
+
+
+def _imports(args: argparse.Namespace) -> int:
+    _refuse_wrong_target(args)
+    if not args.module and not os.path.isfile(args.program):
+        args.wrong(f"no such file: {args.program}; for a module write -m {args.program}")
+    if args.top < 1 or (args.seconds is not None and args.seconds <= 0):
+        args.wrong("--top and --seconds must be greater than 0")
+    from perfkit.demo import report, runner
+    from perfkit.lazyload import advice
+    from perfkit.lazyload.examine import ExaminationError, Program, examine
+
+    words = [*(["-m"] if args.module else []), args.program, *args.arguments]
+    progress = report.ProgressLine(sys.stderr)
+    try:
+        found = examine(Program(tuple(words), args.seconds), lambda doing: progress(f"imports: {doing}"), sys.stderr)
+    except (ExaminationError, OSError) as error:
+        return _complain(_FAILED, str(error), command="imports")
+    finally:
+        progress.clear()
+    if found.status:
+        _complain(_FAILED, f"the program ended with exit status {found.status}", command="imports")
+    text = advice.render(
+        found.program,
+        found.imports,
+        found.rss,
+        zip(found.unread, found.costs, strict=True),
+        top=args.top,
+        shorten=os.path.relpath,
+    )
+    print(text, end="", file=sys.stderr if args.json == "-" else sys.stdout)
+    if args.json is not None:
+        runner.write_json(args.json, found.as_json())
     return 0
 
 
@@ -205,6 +289,12 @@ def _refuse_wrong_usage(args: argparse.Namespace) -> None:
     for name in args.parts:
         if name not in PARTS:
             args.wrong(f"no part is called {name!r}; the parts are: {', '.join(PARTS)}")
+    if args.input is not None and args.parts and _WITH_INPUT not in args.parts:
+        args.wrong(f"--input is for {_WITH_INPUT}, which is not among the parts that you named: name it, too")
+    _refuse_wrong_target(args)
+
+
+def _refuse_wrong_target(args: argparse.Namespace) -> None:
     if args.json is not None and args.json != "-":
         target = os.path.realpath(args.json)
         if os.path.isdir(target) or not os.path.isdir(os.path.dirname(target)):
@@ -231,9 +321,9 @@ def _run_demo(args: argparse.Namespace, options: Options) -> int:
     return _complain(_FAILED, *failures) if failures else 0
 
 
-def _complain(status: int, *messages: str) -> int:
+def _complain(status: int, *messages: str, command: str = "demo") -> int:
     for message in messages:
-        print(f"perfkit demo: {message}", file=sys.stderr)
+        print(f"perfkit {command}: {message}", file=sys.stderr)
     return status
 
 

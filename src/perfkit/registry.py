@@ -11,6 +11,8 @@ from __future__ import annotations
 import weakref
 from collections import namedtuple
 
+from perfkit._base.logs import logger
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,10 +98,4 @@ def _snapshots() -> Iterator[Snapshot]:
         try:
             yield Snapshot(part, thing.name, thing.stats())
         except Exception:  # noqa: BLE001 (a single bad object hides no other)
-            _logger().exception("stats() of %s %r failed; it is left out", part, getattr(thing, "name", thing))
-
-
-def _logger() -> Any:
-    import logging
-
-    return logging.getLogger("perfkit.registry")
+            logger("registry").exception("stats() of %s %r failed; it is left out", part, getattr(thing, "name", thing))

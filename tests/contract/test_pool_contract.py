@@ -3,12 +3,17 @@
 import asyncio
 import copy
 import gc
+import inspect
 import logging
 import math
 import pickle
+import subprocess
+import sys
 import threading
 import time
+import traceback
 import warnings
+import weakref
 
 import pytest
 
@@ -246,7 +251,7 @@ def test_it_grows_to_max_size_and_then_waits(driver, server):
     pool = driver.pool(max_size=3)
     conns = [driver.acquire(pool) for _ in range(3)]
     assert conns == server.made
-    with pytest.raises(errors.PoolTimeout, match="3 of at most 3 are in use") as caught:
+    with pytest.raises(errors.PoolTimeout, match="in use: 3 of at most 3") as caught:
         driver.acquire(pool, 0.02)
     assert (caught.value.pool, caught.value.timeout) == (pool.name, 0.02)
     assert isinstance(caught.value, TimeoutError)
@@ -309,7 +314,7 @@ def test_no_more_may_wait_than_max_waiting(driver):
     conn = driver.acquire(pool)
     waiting = driver.start_acquire(pool)
     driver.until(lambda: pool.stats().waiting == 1)
-    with pytest.raises(errors.PoolFull, match="max_waiting is 1"):
+    with pytest.raises(errors.PoolFull, match="max_waiting=1"):
         driver.acquire(pool)
     assert pool.stats().turned_away == 1
     driver.run(pool.release, conn)
@@ -665,12 +670,126 @@ def test_the_error_of_connect_when_the_time_is_up(driver, server):
     assert driver.use(pool, lambda conn: conn.number) == 0
 
 
-def test_a_fault_of_the_program_is_told_at_once(driver, server):
-    server.error = TypeError("connect() got an unexpected argument")
-    pool = driver.pool()
+class NotRegistered(KeyError):
+    """A library's own, which may be over in a moment."""
+
+
+FAULTS = [TypeError("an unexpected argument"), AttributeError("conect"), KeyError("host"), IndexError(3), SyntaxError()]
+MAY_PASS = [ConnectionRefusedError(), ValueError("no JSON"), NotRegistered("orders"), FileNotFoundError(), EOFError()]
+
+
+@pytest.mark.parametrize("error", FAULTS, ids=repr)
+def test_a_fault_of_the_program_is_told_at_once(driver, server, error):
+    server.error = error
+    pool = driver.pool(name="orders")
     for _ in range(2):
-        with pytest.raises(TypeError, match="unexpected argument"):
+        with pytest.raises(type(error)) as caught:
             driver.acquire(pool, PATIENCE)
+        assert caught.value.args == error.args
+        why = f"{type(error).__name__} is taken for a mistake of the program, which no second try mends"
+        assert caught.value.__notes__ == [f"orders could not connect, and does not try again at once: {why}"]
+    assert pool.stats().timeouts == 0
+
+
+@pytest.mark.parametrize("error", MAY_PASS, ids=repr)
+def test_what_a_server_may_cause_is_tried_again(driver, server, error):
+    server.error = error
+    pool = driver.pool(backoff=(0.005, 0.005))
+    waiter = driver.start_acquire(pool, PATIENCE)
+    driver.until(lambda: len(server.attempts) >= 2)
+    server.error = None
+    assert waiter().number == 0
+
+
+def test_what_calls_itself_permanent_is_told_at_once(driver, server):
+    server.error = PermissionError("the password is wrong")
+    server.error.permanent = True
+    pool = driver.pool(name="orders")
+    with pytest.raises(PermissionError) as caught:
+        driver.acquire(pool, PATIENCE)
+    assert caught.value.__notes__[0].endswith("the error says of itself that it is permanent")
+
+
+@pytest.mark.parametrize("error", [KeyError("host"), ConnectionRefusedError()], ids=repr)
+def test_callers_see_where_connect_failed_and_nothing_else(driver, server, error):
+    server.error = error
+    pool = driver.pool(name="orders", backoff=(0.005, 0.005))
+    lengths = set()
+    for _ in range(4):
+        with pytest.raises(type(error)) as caught:
+            driver.acquire(pool, 0.1)
+        shown = traceback.extract_tb(caught.value.__traceback__)
+        assert (shown[-1].name, shown[-1].line) == ("connect", "raise self.error")
+        assert caught.value.__context__ is None
+        assert len(caught.value.__notes__) == 1
+        lengths.add(len(shown))
+    assert len(lengths) <= 2  # told by the one who waits, or by the line
+    assert len(traceback.extract_tb(error.__traceback__)) <= 10
+
+
+def test_of_several_who_wait_each_has_an_error_of_his_own(driver, server):
+    server.gate.clear()
+    server.error = KeyError("host")
+    pool = driver.pool(name="orders", max_size=1)
+    waiters = [driver.start_acquire(pool, PATIENCE) for _ in range(4)]
+    driver.until(lambda: pool.stats().waiting == 4)
+    server.gate.set()
+    told = []
+    for waiter in waiters:
+        with pytest.raises(KeyError) as caught:
+            waiter()
+        told.append(caught.value)
+    assert len(set(map(id, told))) == 4
+    assert {len(error.__notes__) for error in told} == {1}
+
+
+def test_what_the_error_came_by_is_not_kept_alive(driver, server):
+    class Socket:
+        """What connect() was at work on."""
+
+    seen = []
+
+    def connect():
+        half_open = Socket()
+        seen.append(weakref.ref(half_open))
+        raise ConnectionRefusedError("nobody there")
+
+    pool = driver.pool(connect, backoff=(0.005, 0.005))
+    with pytest.raises(ConnectionRefusedError):
+        driver.acquire(pool, 0.05)
+    gc.collect()
+    assert [reference() for reference in seen[:-1]] == [None] * (len(seen) - 1)
+
+
+def test_warm_tells_at_once_what_no_waiting_mends(driver, server):
+    server.error = KeyError("host")
+    pool = driver.pool(name="orders", min_size=1)
+    with pytest.raises(KeyError) as caught:
+        driver.warm(pool, PATIENCE)
+    assert ["does not try again at once" in note for note in caught.value.__notes__] == [True]
+
+
+def test_a_timeout_says_how_to_find_who_has_them(driver):
+    pool = driver.pool(max_size=1)
+    watched = driver.pool(max_size=1, leak_after=3600)
+    for one, hint in [(pool, True), (watched, False)]:
+        conn = driver.acquire(one)
+        with pytest.raises(errors.PoolTimeout) as caught:
+            driver.acquire(one, 0)
+        assert ("leak_after=60" in str(caught.value)) is hint
+        assert "event loop" not in str(caught.value)
+        driver.run(one.release, conn)
+
+
+def test_a_pool_that_stops_an_event_loop_says_so():
+    with Pool(object, max_size=1) as pool, pool.connection():
+
+        async def ask():
+            with pool.connection(timeout=0):
+                raise AssertionError("there is none")
+
+        with pytest.raises(errors.PoolTimeout, match=r"an event loop runs in this thread.*AsyncPool"):
+            asyncio.run(ask())
 
 
 def test_connect_returns_none(driver):
@@ -695,7 +814,7 @@ def test_one_attempt_at_a_time_after_a_failure(driver, server):
 def test_a_connect_that_hangs_holds_nobody_longer_than_the_timeout(driver, server):
     server.gate.clear()
     pool = driver.pool(max_size=1)
-    with pytest.raises(errors.PoolTimeout, match="1 are being made"):
+    with pytest.raises(errors.PoolTimeout, match="being made: 1"):
         driver.acquire(pool, 0.02)
     server.gate.set()
     assert driver.use(pool, lambda conn: conn.number) == 0
@@ -753,6 +872,50 @@ def test_an_open_breaker_is_told_at_once(driver, server):
 
 
 # -- leaks
+
+
+def test_a_pool_that_is_dropped_with_connections_says_so(driver, eventually):
+    driver.use(driver.pool(connect=object, name="orders"))
+
+    def is_told():
+        driver.pools.clear()
+        gc.collect()
+        return len(told) > 0  # unless the maintenance thread is looking at the pool just now
+
+    with pytest.warns(ResourceWarning, match=r"Pool 'orders' size=1.* was dropped, .* call a?close\(\)") as told:
+        eventually(is_told)
+
+
+def test_one_that_has_none_or_is_closed_is_dropped_in_silence(driver):
+    unused, closed = driver.pool(connect=object), driver.pool(connect=object)
+    driver.pools.clear()
+    driver.use(closed)
+    driver.close(closed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del unused, closed
+        gc.collect()
+
+
+def test_at_the_end_of_the_interpreter_nothing_is_said():
+    program = (
+        "import perfkit, perfkit.registry as kept;"
+        "pool = perfkit.Pool(object); pool.release(pool.acquire()); kept.pool = [pool]; kept.pool.append(kept.pool)"
+    )
+    command = [sys.executable, "-W", "always", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_lease_is_not_the_connection(driver):
+    lease = driver.pool(name="orders").connection()
+    block = "async with" if driver.name == "tasks" else "with"
+    with pytest.raises(
+        AttributeError, match=rf"no attribute 'execute': .* write `{block} pool.connection\(\) as conn:`"
+    ):
+        lease.execute("SELECT 1")
+    assert not hasattr(lease, "fetchall")
+    assert repr(lease) == f"<{type(lease).__name__} of 'orders': not entered; not the connection>"
 
 
 def test_a_lease_that_is_dropped(driver, server):
@@ -1020,3 +1183,19 @@ def test_a_hook_that_is_interrupted_closes_the_connection(name, server):
         assert conn.number == 1
     assert held.__traceback__ is not None
     pool.close()
+
+
+@pytest.mark.parametrize("cls", [Pool, AsyncPool])
+def test_a_wrong_call_names_the_pool(cls):
+    name = cls.__name__
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'maxsize'"):
+        cls(object, maxsize=3)
+    with pytest.raises(TypeError, match=rf"^{name}\(\) missing 1 required positional argument: 'connect'"):
+        cls()
+
+
+def test_the_signature_of_an_async_pool_shows_coroutine_functions():
+    shown = {cls: inspect.signature(cls).parameters for cls in (Pool, AsyncPool)}
+    assert "Callable[[], Awaitable[C]]" in shown[AsyncPool]["connect"].annotation
+    assert "Awaitable" not in shown[Pool]["connect"].annotation
+    assert list(shown[AsyncPool]) == list(shown[Pool])

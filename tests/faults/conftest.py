@@ -15,12 +15,15 @@ import pytest
 
 import perfkit
 
-for beside in (Path(__file__).parent, Path(__file__).parents[1] / "pooling"):  # whatever pytest's import mode
+TESTS = Path(__file__).parents[1]
+for beside in (Path(__file__).parent, TESTS / "pooling", TESTS / "lazyload"):  # whatever pytest's import mode
     sys.path.insert(0, str(beside))
 
+from lazy_sites import *  # noqa: E402, F403 (after the path to it; fixtures are found by their names)
 from smtp_fixtures import *  # noqa: E402, F403 (after the path to it; fixtures are found by their names)
 
 PROGRAMS = Path(__file__).with_name("programs")
+NOBODY = 65534
 
 # flock, fork and signals are POSIX's ways of going wrong
 collect_ignore_glob = ["test_*.py"] if sys.platform == "win32" else []
@@ -84,6 +87,15 @@ def start():
         yield start
 
 
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory):
+    """A library to preload that records what a program makes durable; see `power_cuts`."""
+    library = tmp_path_factory.mktemp("shim") / "fsync_shim.so"
+    source = Path(__file__).with_name("fsync_shim.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
 @pytest.fixture
 def mounted(tmp_path):
     """``mounted(type, options, source)`` mounts a file system below ``tmp_path`` until the test ends."""
@@ -128,6 +140,20 @@ def memory_disk():
         pytest.skip("/dev/shm is missing: mount a tmpfs there")
     with tempfile.TemporaryDirectory(prefix="perfkit-", dir="/dev/shm") as where:
         yield Path(where)
+
+
+@pytest.fixture
+def public_directory():
+    """A directory that every user reaches, as pytest's own is not."""
+    with tempfile.TemporaryDirectory() as where:
+        os.chmod(where, 0o755)
+        yield Path(where)
+
+
+@pytest.fixture
+def plain_user():
+    """The user id to become so that permissions mean something."""
+    return NOBODY if os.geteuid() == 0 else "same"
 
 
 def _mount(*arguments):

@@ -6,9 +6,7 @@ import json
 import os
 import socket
 import sys
-import tempfile
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +14,6 @@ import perfkit
 
 READS = ["view", "load", "snapshot", "read_json", "async-view"]
 CHANGES = ["edit", "update", "save", "async-edit", "async-update", "async-save"]
-NOBODY = 65534
 
 
 def oserror(number):
@@ -38,20 +35,6 @@ def attempts(start):
         return try_
 
     return make
-
-
-@pytest.fixture
-def public_directory():
-    """A directory that every user reaches, as pytest's own is not."""
-    with tempfile.TemporaryDirectory() as where:
-        os.chmod(where, 0o755)
-        yield Path(where)
-
-
-@pytest.fixture
-def plain_user():
-    """The user id to become so that permissions mean something."""
-    return NOBODY if os.geteuid() == 0 else "same"
 
 
 def write_first(directory):

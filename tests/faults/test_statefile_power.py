@@ -1,17 +1,17 @@
 """durability="power": what is acknowledged survives a power cut, as far as fsync is true to its word.
 
 A preloaded library (fsync_shim.c) records what is flushed and renamed, in order, and copies what a file held when it
-was flushed. From that the tests work out what a power cut would leave at each moment.
+was flushed. From that `power_cuts` works out what a power cut would leave at each moment.
 """
 
 import errno
 import json
 import os
-import subprocess
 import sys
 from itertools import groupby
 from pathlib import Path
 
+import power_cuts
 import pytest
 
 pytestmark = [
@@ -20,14 +20,6 @@ pytestmark = [
 ]
 
 CHANGES = ["edit", "update", "save", "async-edit", "async-update", "async-save"]
-
-
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory):
-    library = tmp_path_factory.mktemp("shim") / "fsync_shim.so"
-    source = Path(__file__).with_name("fsync_shim.c")
-    subprocess.run(["cc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", library, source, "-ldl"], check=True)
-    return library
 
 
 class Watched:
@@ -49,40 +41,15 @@ class Watched:
             outcomes += self._program.hear()
         return outcomes
 
-    def events(self):
-        return [tuple(line.split("\t")) for line in (self._log / "events").read_text().splitlines()]
-
     def steps(self):
         """Return what was done up to each acknowledgement: names of calls and files, without the copies."""
-        parts = groupby(self.events(), key=lambda event: event[0] == "acknowledged")
+        parts = groupby(power_cuts.events(self._log), key=lambda event: event[0] == "acknowledged")
         return [[event[:2] for event in part] for acknowledged, part in parts if not acknowledged]
 
     def left_by_power_cuts(self):
-        """Yield ``(name, number, document)`` for each acknowledgement: the file if the power went at that moment.
-
-        That is what a file held when it was last flushed, under the names that its directory had when that was.
-        """
-        flushed: dict[str, Path] = {}  # by the name at the time, gone with the next rename
-        names: dict[str, Path | None] = {}
-        durable: dict[str, Path | None] = {}
-        for what, first, second in self.events():
-            match what:
-                case "fsync":
-                    flushed[first] = names[first] = Path(second)
-                    if first in durable:
-                        durable[first] = Path(second)
-                case "rename":
-                    names.pop(first, None)
-                    names[second] = flushed.pop(first, None)
-                    if names[second] is None:  # a file system may make the name durable by itself, and the content not
-                        durable[second] = None
-                case "unlink":
-                    names.pop(first, None)
-                    flushed.pop(first, None)
-                case "fsync-directory":
-                    durable = {name: copy for name, copy in names.items() if os.path.dirname(name) == first}
-                case "acknowledged":
-                    yield first, int(second), read(durable.get(self.path))
+        """Yield ``(name, number, document)`` for each acknowledgement: the file if the power went at that moment."""
+        for name, number, files in power_cuts.left(self._log):
+            yield name, number, read(files.get(self.path))
 
 
 def read(copy):

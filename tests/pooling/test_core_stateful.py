@@ -112,11 +112,14 @@ class Pool(RuleBasedStateMachine):
 
     def take_over(self):
         """Bring the model up to date; return how many attempts were begun."""
-        todo = self.core.take_todo()
-        closing, checks, connects = (todo.closing, todo.checks, todo.connects) if todo else ([], [], [])
+        todo = self.core.todo
+        closing, checks, connects = list(todo.closing), list(todo.checks), list(todo.connects)
+        for things in (todo.closing, todo.checks, todo.connects):
+            things.clear()
         assert not self.core.idle or not self.core.is_closed
         for entry in closing:
             assert entry.is_over
+            assert self.core.ending(entry)
             self.remove(entry)
             self.closing += 1
         for entry in checks:
@@ -422,7 +425,7 @@ class Pool(RuleBasedStateMachine):
         assert self.core.connecting == len(self.attempts)
         assert self.core.created == self.made == len(held) + self.closing + self.lost
         assert sum(self.core.closed[reason] for reason in REASONS) == self.closing + self.lost
-        assert self.core.todo is None
+        assert not self.core.todo
 
     @invariant()
     def the_queue_is_that_of_the_model(self):

@@ -18,9 +18,42 @@ def test_results_are_in_order_and_bad_mails_fail_alone(fault, pools):
     first, text, nobody, raw, last = pools(server).send_many(mails)
     assert [first.ok, raw.ok, last.ok] == [True] * 3
     assert isinstance(text.error, TypeError)
+    assert "messages[1] must be an email.message.EmailMessage or bytes, not str" in str(text.error)
     assert isinstance(nobody.error, ValueError)
     assert not text.ok
     assert len(server.taken) == 3
+
+
+@pytest.mark.parametrize("one", [message(), message().as_bytes(), bytearray(b"From: a")])
+def test_one_message_is_not_many(fault, pools, one):
+    server = fault()
+    with pytest.raises(TypeError, match="this is one message: use send, or put it into a list"):
+        pools(server).send_many(one)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("wrong", ["From: a", {"to": message()}, None, 7])
+def test_what_is_no_messages_at_all(fault, pools, wrong):
+    server = fault()
+    with pytest.raises(TypeError, match=f"takes a list of messages, .*, not {type(wrong).__name__}$"):
+        pools(server).send_many(wrong)
+    assert server.connections == 0
+
+
+def test_mails_from_an_asynchronous_iterator_need_an_event_loop(fault, pool):
+    async def mails():
+        yield message()
+
+    with pytest.raises(TypeError, match=r"not async_generator; use a perfkit\.AsyncSMTPPool"):
+        pool(fault()).send_many(mails())
+
+
+def test_each_has_an_error_of_its_own(fault, pools):
+    """Two may be raised, noted upon and kept; they don't share what is added to them."""
+    server = fault(lambda connection, command, nth: "554 go away" if command == "GREETING" else None)
+    first, second = pools(server).send_many([message(0), message(1)])
+    first.error.add_note("of the first")
+    assert "of the first" not in getattr(second.error, "__notes__", [])
 
 
 def test_no_mails(fault, pools):
@@ -105,10 +138,13 @@ def test_an_iterator_that_fails(fault, pools):
 
     server, told = fault(), []
     pool = pools(server)
-    with pytest.raises(RuntimeError, match="no more"):
+    with pytest.raises(RuntimeError, match="no more") as failed:
         pool.send_many(mails(), progress=told.append)
     assert all(delivery.ok for delivery in told)
     assert len(told) <= len(server.taken) <= 10
+    notes = getattr(failed.value, "__notes__", [])  # a loop may have sent none by then
+    said = f"had taken {len(server.taken)} of its mails; the others were not delivered"
+    assert [said in note for note in notes] == [True] * bool(server.taken)
     assert pool.send(message(11)).ok
 
 
@@ -168,16 +204,19 @@ def test_what_the_server_does_not_take_is_not_sent(fault, pools):
     raw = b"From: a@x.org\nTo: b@x.org\n\nGr\xc3\xbc\xc3\x9fe\n"
     eight = message(3)
     eight.set_content("Grüße\n", cte="8bit")
+    binary = message(4)
+    binary.set_content(b"\xff\r", "application", "octet-stream", cte="8bit")
     pool = pools(server)
-    small, large, foreign, bits, turned = pool.send_many([message(0), big, message(2, to="jö@x.org"), raw, eight])
+    mails = [message(0), big, message(2, to="jö@x.org"), raw, binary, eight]
+    small, large, foreign, bits, bytes_, turned = pool.send_many(mails)
     assert small.ok
-    assert [type(each.error) for each in (large, foreign, bits)] == [errors.MailUnsupported] * 3
+    assert [type(each.error) for each in (large, foreign, bits, bytes_)] == [errors.MailUnsupported] * 4
     assert "takes mails of up to 500 bytes" in str(large.error)
     assert "does not offer SMTPUTF8" in str(foreign.error)
-    assert "encode its parts as base64" in str(bits.error)
+    assert all("encode its parts as base64" in str(each.error) for each in (bits, bytes_))
     assert turned.ok
     assert server.taken[1].content.isascii()
-    assert pool.stats().failed == 3
+    assert pool.stats().failed == 4
 
 
 def test_what_the_server_takes_is_said(fault, pools):

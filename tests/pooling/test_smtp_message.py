@@ -1,5 +1,6 @@
 """From a message to what is sent: nothing is changed but what must be, and the caller's message not at all."""
 
+import contextlib
 import email
 import email.policy
 import re
@@ -9,7 +10,7 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from smtp_servers import message
 
@@ -111,6 +112,96 @@ def test_every_line_end_is_one_and_every_dot_is_stuffed(body):
         rb"\r\n|\r|\n", re.sub(rb"(\r\n|\r|\n)\Z", b"", body)
     )
     assert letter.size == len(unstuffed(letter))
+
+
+SECRET = b"hidden@x.org"
+ENDS = st.sampled_from([b"\r\n", b"\r\n", b"\n", b"\r", b"\r\r\n", b"\n\r"])
+FOLDS = st.sampled_from([b" ", b"\t", b" \t ", b"\xa0"])
+NAMES = st.sampled_from(["Bcc", "bcc", "BCC", "bCc", "Resent-Bcc", "RESENT-bcc", "Bcc ", "Bcc\t"]).map(str.encode)
+TEXTS = st.sampled_from(
+    [b"x", b"", b"Gr\xc3\xbc\xc3\x9fe", b"\xff\xfe", b"=?utf-8?q?=0ABcc?=", b".", b"a: b", b"\0", b'"']
+)
+
+
+@st.composite
+def headers(draw):
+    """Return a head with a Bcc field somewhere, folded and ended in whatever way."""
+
+    def field(name, first):
+        rest = [draw(ENDS) + draw(FOLDS) + draw(TEXTS) for _ in range(draw(st.integers(0, 2)))]
+        return b"%b: %b%b" % (name, first, b"".join(rest)) + draw(ENDS)
+
+    fields = [b"From: a@x.org\r\n", b"To: b@x.org" + draw(ENDS), field(draw(NAMES), SECRET)]
+    fields += [field(b"Subject", draw(TEXTS)) for _ in range(draw(st.integers(0, 2)))]
+    return b"".join(draw(st.permutations(fields)))
+
+
+@settings(max_examples=400)
+@given(headers(), BODIES)
+def test_bcc_never_leaves_whatever_the_lines_end_with(head, body):
+    try:
+        letter = prepare(head + b"\r\n" + body, "b@x.org", "a@x.org")
+    except ValueError:
+        return
+    assert SECRET not in letter.content
+
+
+@given(
+    st.lists(st.sampled_from(["Bcc", "bcc", "BCC", "Resent-Bcc", "resent-BCC"]), min_size=1, max_size=3, unique=True)
+)
+def test_bcc_of_a_message_never_leaves(names):
+    for made in (message(), MIMEText("body")):
+        for name in names:
+            if name not in made:
+                made[name] = SECRET.decode() + ", Ünders <b@x.org>"
+        for letter in forms(prepare(made, "b@x.org", "a@x.org")):
+            assert SECRET not in letter.content
+            assert b"bcc" not in letter.content.lower()
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\r\r\n", b"\n\r", b"\r\r"])
+def test_a_carriage_return_by_itself_among_the_headers_is_refused(end):
+    raw = b"From: a@x.org\r\nTo: b@x.org\r\nSubject: folded" + end + b" here\r\nBcc: hidden@x.org\r\n\r\nbody"
+    with pytest.raises(ValueError, match="carriage return without a line feed in its headers: end lines by CRLF or LF"):
+        prepare(raw)
+
+
+LINES = st.lists(
+    st.sampled_from([b".", b"..", b"\r", b"\n", b"\r\n", b"MAIL FROM:<evil@x.org>", b"x", b"\xc3\xbc"]), max_size=14
+).map(b"".join)
+
+
+def as_bytes(body):
+    return HEAD + b"\n" + body
+
+
+def as_8bit(body):
+    made = message()
+    made.set_content(body, "application", "octet-stream", cte="8bit")
+    return made
+
+
+def as_payload(body):
+    made = Message()
+    made["From"], made["To"] = "a@x.org", "b@x.org"
+    made.set_payload(body.decode("ascii", "surrogateescape"))
+    return made
+
+
+def forms(letter):
+    """Return it with eight bits and with seven, if there is a way."""
+    with contextlib.suppress(UnicodeError):
+        return [letter, letter.to_7bit()] if letter.to_7bit else [letter]
+    return [letter]
+
+
+@given(LINES, st.sampled_from([as_bytes, as_8bit, as_payload]))
+def test_no_server_finds_an_end_in_a_mail(body, made):
+    """Nor one that takes other things than CRLF for the end of a line (CVE-2023-51764 and its kin)."""
+    letter = prepare(made(body))
+    for each in forms(letter):
+        assert re.search(rb"[\r\n]\.[\r\n]", b"\r\n" + each.content) is None
+        assert re.search(rb"\r(?!\n)|(?<!\r)\n", each.content) is None
 
 
 def test_a_message_without_a_body_or_without_headers():

@@ -1,5 +1,7 @@
 """What the pools are told: wrong arguments say what is allowed, and what a pool tells of itself."""
 
+import asyncio
+
 import pytest
 from smtp_servers import message
 
@@ -9,6 +11,7 @@ from perfkit import registry
 WRONG = [
     ({"host": ""}, "host must be a name"),
     ({"host": "smtp.example.com\r\n"}, "host must be a name"),
+    ({"host": "smtp.example.com:587"}, "without the port, which is an argument of its own, port="),
     ({"port": 0}, "port must be a number from 1 to 65535"),
     ({"port": "587"}, "port must be a number from 1 to 65535"),
     ({"tls": "ssl"}, "'starttls' .port 587., 'implicit' .port 465. or 'none'"),
@@ -70,3 +73,26 @@ def test_a_server_that_takes_no_connection(fault, pools):
     server = fault(lambda connection, command, nth: "554 no" if command == "GREETING" else None)
     with pytest.raises((MailRefused, TimeoutError)):
         pools(server, timeout=0.5, backoff=(0.01, 0.02)).send(message())
+
+
+@pytest.mark.parametrize("host", ["::1", "127.0.0.1", "fe80::1"])
+def test_a_host_may_be_an_address(host):
+    assert perfkit.pooling.SMTPPool(host).name == f"{host}:587"
+
+
+def test_the_wrong_block_names_the_other_pool():
+    async def main():
+        with pytest.raises(TypeError, match=r"for threads .* use a perfkit\.AsyncSMTPPool"):
+            async with perfkit.pooling.SMTPPool("smtp.example.com"):
+                pass
+        with pytest.raises(TypeError, match=r"for tasks: use `async with`, or a perfkit\.SMTPPool"):
+            with perfkit.pooling.AsyncSMTPPool("smtp.example.com"):
+                pass
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", [perfkit.pooling.SMTPPool, perfkit.pooling.AsyncSMTPPool])
+def test_an_argument_that_there_is_not_names_the_pool(kind):
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) got an unexpected keyword argument 'size'"):
+        kind("smtp.example.com", size=3)

@@ -8,7 +8,7 @@ import ssl
 import traceback
 
 import pytest
-from smtp_servers import FEATURES, Proxy, message
+from smtp_servers import FEATURES, PATIENCE, Proxy, message
 
 import perfkit.pooling
 from perfkit.demo.smtp_server import Authority
@@ -76,6 +76,28 @@ def test_bytes_slipped_in_before_tls_are_an_error(fault, pools, authority):
     assert isinstance(caught.value, errors.MailProtocolError)
     assert "between its answer to STARTTLS and TLS" in str(caught.value)
     assert credentials(server) == []
+
+
+def test_implicit_tls_on_a_plain_port_is_final(fault, pools, authority):
+    server = fault()
+    with pytest.raises(errors.MailUnsupported, match=r"from the first byte.* pass tls='starttls'") as no:
+        pools(server, **over_tls(authority, tls="implicit", timeout=PATIENCE)).send(message())
+    assert no.value.permanent
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("tls", ["starttls", "none"])
+def test_a_port_that_waits_for_tls_is_told_of(fault, pools, authority, tls):
+    """Both wait for the other to begin."""
+    server = fault(tls=authority.server_context(), implicit=True)
+    options = over_tls(authority) if tls == "starttls" else {"tls": "none"}
+    pool = pools(server, **options, timeout=0.3)
+    said = ""
+    while "did not greet us" not in said:  # a busy machine may not even have begun to connect by then
+        with pytest.raises(TimeoutError) as late:
+            pool.send(message())
+        said = str(late.value)
+    assert "for 0.24 seconds; if it is one that encrypts from the first byte (port 465), pass tls='implicit'" in said
 
 
 def test_a_refused_starttls_is_an_error(fault, pools, authority):

@@ -19,8 +19,8 @@ def letter(number=0):
 class Session:
     server = "x.org:25"
 
-    def __init__(self, is_fresh=False):
-        self.is_fresh = is_fresh
+    def __init__(self, is_fresh=False, was_stale=False):
+        self.is_fresh, self.was_stale = is_fresh, was_stale
 
 
 class Log:
@@ -123,6 +123,75 @@ def test_mails_go_again_in_their_order_and_before_others():
     assert [trip.take().place for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
+def two_under_way():
+    """Return a trip whose session has one mail's content, and the envelope of the next."""
+    batch, log = Batch(1), Log()
+    batch.add(letter(1))
+    batch.add(letter(2))
+    trip = Trip(batch.take, log)
+    first, second = trip.take(), trip.take()
+    first.begin(is_first=True)
+    second.begin(is_first=False)
+    return trip, log, first, second
+
+
+@pytest.mark.parametrize("is_out", [False, True], ids=["before", "after"])
+def test_a_cut_is_no_try_of_the_mail_behind(is_out):
+    trip, _, first, second = two_under_way()
+    first.is_out = is_out
+    trip.session_ended(TimeoutError("late"), Session(is_fresh=True))
+    assert first.delivery.error is not None
+    assert (second.tries, second.delivery) == (0, None)
+    assert trip.take() is second
+
+
+def test_a_cut_after_an_answer_to_the_mail_behind_is_a_try_of_it():
+    trip, _, first, second = two_under_way()
+    first.conclude(GOOD, "x.org")
+    second.is_at_stake = True
+    trip.session_ended(MailConnectionLost("gone"), Session())
+    assert (first.tries, second.tries) == (0, 1)
+
+
+def test_a_connection_that_was_dead_before_is_no_try():
+    batch = Batch(1)
+    batch.add(letter())
+    trip = Trip(batch.take, Log())
+    for _ in range(MAX_TRIES + 1):
+        errand = trip.take()
+        errand.begin()
+        trip.session_ended(MailConnectionLost("gone"), Session(was_stale=True))
+    assert (errand.tries, errand.sessions, errand.delivery) == (0, MAX_TRIES + 1, None)
+
+
+def test_who_is_interrupted_is_told_of_what_was_taken():
+    _, _, first, _ = two_under_way()
+    first.hear_recipient("b@x.org", GOOD)
+    first.conclude(GOOD, "x.org")
+    error = KeyboardInterrupt()
+    first.broken_off(error, "x.org:25")
+    [note] = error.__notes__
+    assert "x.org:25 had taken mail <1@x.org> by then (250 taken)" in note
+
+
+def test_an_account_of_many():
+    batch = Batch(1)
+    trip = Trip(batch.take, BatchLog(batch))
+    assert batch.account("x.org:25") == ""
+    for number in range(4):
+        batch.add(letter(number))
+    first, refused, _ = trip.take(), trip.take(), trip.take()
+    for errand, said in ((first, GOOD), (refused, BAD)):
+        errand.hear_recipient("b@x.org", GOOD)
+        errand.conclude(said, "x.org")
+    trip.look()
+    batch.stop()
+    assert batch.account("x.org:25") == (
+        "send_many was broken off when x.org:25 had taken 1 of its mails; these may have been delivered or not: "
+        "<2@x.org>; the others were not delivered. progress= tells of each"
+    )
+
+
 def test_who_is_interrupted_is_told_of_what_nobody_knows():
     batch, log = Batch(1), Log()
     batch.add(letter(1))
@@ -133,7 +202,7 @@ def test_who_is_interrupted_is_told_of_what_nobody_knows():
     second.begin()
     first.is_out = True
     error = KeyboardInterrupt()
-    trip.broken_off(error, Session())
+    trip.broken_off(error, Session.server)
     assert isinstance(first.delivery.error, DeliveryUnknown)
     assert isinstance(second.delivery.error, MailConnectionLost)
     [note] = error.__notes__
@@ -151,10 +220,12 @@ def test_without_a_connection_the_others_carry_on_and_the_last_fails_all():
     assert batch.deliveries() == []
     assert batch.has_waiting
     batch.leave([], error)
-    assert [delivery.error for delivery in batch.deliveries()] == [error] * 4
     assert not batch.add(letter(4))
-    assert batch.deliveries()[4].error is error
     assert batch.is_over
+    errors = [delivery.error for delivery in batch.deliveries()]
+    assert [str(each) for each in errors] == ["no way there"] * 5
+    errors[0].add_note("of the first")
+    assert not any(hasattr(each, "__notes__") for each in errors[1:])
 
 
 def test_who_stops_leaves_what_waits():

@@ -479,14 +479,41 @@ def test_generator_functions_are_refused(function):
             use(function)
 
 
-def test_a_coroutine_that_nobody_would_look_at_is_refused():
-    breaker, _ = made()
+@pytest.mark.parametrize("options", [{}, {"window_seconds": 10}], ids=["calls", "seconds"])
+def test_a_coroutine_that_nobody_would_look_at_is_refused(options):
+    breaker, _ = made(**options)
 
     async def work():
         raise AssertionError("it never runs")
 
-    with pytest.raises(TypeError, match="pass the coroutine function itself"):
-        breaker.call(lambda: work())  # noqa: PLW0108 (that is what people write)
+    @breaker
+    def passes_it_on():
+        return work()
+
+    for use in (lambda: breaker.call(lambda: work()), passes_it_on, passes_it_on):  # noqa: PLW0108 (what people write)
+        with pytest.raises(TypeError, match="pass the coroutine function itself, or make it one"):
+            use()
+
+
+def test_call_is_given_the_function_and_not_its_result():
+    async def work():
+        raise AssertionError("it never runs")
+
+    breaker, _ = made()
+    with pytest.raises(TypeError, match=r"as in call\(ask, 1\), not 3: pass the function itself, without calling it"):
+        breaker.call(3)
+    with pytest.raises(TypeError, match=r"not <coroutine .*: pass the function itself"):
+        breaker.call(work())
+
+
+def test_the_class_itself_is_put_on_no_function():
+    with pytest.raises(TypeError, match=r"make one, breaker = CircuitBreaker\(\.\.\.\), and put @breaker on functions"):
+
+        @CircuitBreaker
+        def ask():
+            """Nothing."""
+
+    assert next(iter(inspect.signature(CircuitBreaker).parameters)) == "failure_rate"
 
 
 def test_the_functions_own_error_comes_through_as_it_is():
@@ -742,7 +769,9 @@ WRONG = [
     ({"probes": 0}, ValueError, "probes must be a whole number from 1"),
     ({"half_open_timeout": "1"}, TypeError, "half_open_timeout must be a number of seconds, not '1'"),
     ({"on": KeyboardInterrupt}, TypeError, "on must be a subclass of Exception or a tuple of such"),
-    ({"on": [ValueError]}, TypeError, "on must be a subclass of Exception or a tuple of such"),
+    ({"on": [ValueError]}, TypeError, r"a tuple of such, not .* \(write on=\(ValueError,\)\)$"),
+    ({"on": {ValueError: 1}}, TypeError, "on must be a subclass of Exception or a tuple of such"),
+    ({"on": ()}, ValueError, "so it would never open: name what does, or slow_call"),
     ({"ignore": asyncio.CancelledError}, TypeError, "ignore must be a subclass of Exception"),
     ({"on_change": 3}, TypeError, r"on_change must be a function, called as on_change\(breaker, old, new\), not 3"),
     ({"on_change": later}, TypeError, "on_change must be a plain function, .*: nobody would await it"),
@@ -754,3 +783,8 @@ WRONG = [
 def test_what_is_not_allowed_is_said_at_once(options, error, message):
     with pytest.raises(error, match=message):
         CircuitBreaker(**options)
+
+
+def test_a_breaker_for_slow_calls_alone_needs_no_failures():
+    breaker, _ = made(on=(), slow_call=1.0)
+    assert breaker.state == "closed"

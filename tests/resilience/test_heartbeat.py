@@ -5,6 +5,8 @@ import contextvars
 import gc
 import logging
 import multiprocessing
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -206,15 +208,30 @@ def test_start_and_stop_may_come_twice_and_again(peer):
         heartbeat.stop()
 
 
-def test_a_heartbeat_that_nobody_has_stops(peer):
-    peer.hangs = True
-    heartbeat = peer.heartbeat()
-    heartbeat.start()
-    peer.wait_asked()
-    watch = weakref.ref(heartbeat)
-    del heartbeat
+def is_told(kept, told):
+    """Let go of what is kept, and tell whether it was warned of; the maintenance thread may have it just now."""
+    kept.clear()
     gc.collect()
-    assert watch() is None  # though its beat still hangs
+    return len(told) > 0
+
+
+def is_gone(told, watch):
+    """Let go of the warnings, which refer to what they are of, and tell whether that is gone."""
+    told.clear()
+    gc.collect()
+    return watch() is None
+
+
+def test_a_heartbeat_that_nobody_has_stops(peer, eventually):
+    peer.hangs = True
+    kept = [peer.heartbeat()]
+    kept[0].start()
+    peer.wait_asked()
+    watch = weakref.ref(kept[0])
+    said = r"'peer': running> beats no more, for nobody refers to it: .* stop\(\) it"
+    with pytest.warns(ResourceWarning, match=said) as told:
+        eventually(lambda: is_told(kept, told))
+    eventually(lambda: is_gone(told, watch))  # though its beat still hangs
     peer.go_on.set()
     assert not peer.asked.acquire(timeout=0.1)
 
@@ -274,6 +291,69 @@ def test_stats(peer):
         assert repr(heartbeat) == "<Heartbeat 'peer': running>"
         assert "peer" in [snapshot.name for snapshot in perfkit.stats() if snapshot.part == "resilience"]
     assert repr(heartbeat) == "<Heartbeat 'peer': stopped>"
+
+
+def test_the_last_error_tells_what_the_last_miss_was(peer, caplog):
+    def beat():
+        peer.beat()
+        raise ConnectionRefusedError("nobody there")
+
+    with peer.heartbeat(beat) as heartbeat:
+        peer.wait_changed()
+    assert heartbeat.last_error == heartbeat.stats().last_error == "beat() raised ConnectionRefusedError: nobody there"
+    assert f"lost, after 3 misses in a row; the last one: {heartbeat.last_error}" in caplog.text
+
+    assert peer.heartbeat().last_error is None
+    peer.is_there = False
+    with peer.heartbeat() as heartbeat:
+        peer.wait_changed()
+    assert heartbeat.last_error == "beat() returned False"
+
+    peer.hangs = True
+    with peer.heartbeat(timeout=0.02) as heartbeat:
+        peer.wait_changed()
+    assert heartbeat.last_error == "beat() was not back within 0.02 s"
+
+
+def test_a_beat_that_returns_a_coroutine_is_said(peer):
+    async def ask():
+        raise AssertionError("it never runs")
+
+    with peer.heartbeat(lambda: ask()) as heartbeat:  # noqa: PLW0108 (that is what people write)
+        peer.wait_changed()
+    assert "returns a coroutine, such as a lambda: pass the coroutine function itself" in heartbeat.last_error
+
+
+def test_what_a_hook_raised_is_said(peer, eventually):
+    async def tell():
+        raise AssertionError("it never runs")
+
+    peer.is_there = False
+    for hook, says in [
+        (lambda heartbeat: 1 / 0, "ZeroDivisionError"),
+        (lambda heartbeat: tell(), "nobody would await"),
+    ]:
+        with peer.heartbeat(on_lost=hook, every=30, misses=1) as heartbeat:
+            eventually(lambda heartbeat=heartbeat: (heartbeat.last_error or "").startswith("on_lost() raised "))
+        assert says in heartbeat.last_error
+
+
+def test_a_coroutine_is_no_function(peer):
+    async def ask():
+        raise AssertionError("it never runs")
+
+    with pytest.raises(TypeError, match=r"not <coroutine .*>: pass the function itself, without calling it"):
+        perfkit.Heartbeat(ask())
+
+
+def test_at_the_end_of_the_interpreter_nothing_is_said():
+    program = (
+        "import perfkit, perfkit.registry as kept;"
+        "beat = perfkit.Heartbeat(lambda: True); beat.start(); kept.beat = [beat]; kept.beat.append(kept.beat)"
+    )
+    command = [sys.executable, "-W", "always", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_its_name(peer):
@@ -488,6 +568,32 @@ def test_it_can_be_stopped_from_another_thread(apeer):
     run(main())
 
 
+def test_the_last_error_on_the_loop(apeer):
+    async def hangs():
+        await asyncio.sleep(PATIENCE)
+
+    async def fails():
+        raise ConnectionRefusedError("nobody there")
+
+    async def says_no():
+        return False
+
+    said = []
+
+    async def main():
+        for beat in (hangs, fails, says_no):
+            async with apeer.heartbeat(beat, timeout=0.02) as heartbeat:
+                await apeer.until(apeer.changed)
+            said.append(heartbeat.last_error)
+
+    run(main())
+    assert said == [
+        "beat() was not back within 0.02 s",
+        "beat() raised ConnectionRefusedError: nobody there",
+        "beat() returned False",
+    ]
+
+
 def test_it_is_started_where_a_loop_runs(apeer):
     heartbeat = apeer.heartbeat(apeer.abeat)
     with pytest.raises(RuntimeError, match=r"call start\(\) in a coroutine, or use `async with`"):
@@ -531,13 +637,13 @@ def test_it_beats_in_one_loop_at_a_time(apeer):
 
 def test_one_that_nobody_has_stops_on_the_loop_too(apeer):
     async def main():
-        heartbeat = apeer.heartbeat(apeer.abeat)
-        heartbeat.start()
+        kept = [apeer.heartbeat(apeer.abeat)]
+        kept[0].start()
         await apeer.until(apeer.asked, 2)
-        watch = weakref.ref(heartbeat)
-        del heartbeat
-        gc.collect()
-        assert watch() is None
+        watch = weakref.ref(kept[0])
+        with pytest.warns(ResourceWarning, match="beats no more") as told:
+            assert is_told(kept, told)
+        assert is_gone(told, watch)
         await asyncio.sleep(0.05)
         while apeer.asked.acquire(blocking=False):
             pass
@@ -564,7 +670,9 @@ def generator():
 
 
 WRONG = [
-    ({"beat": 3}, TypeError, "@Heartbeat is for functions and methods, not for 3"),
+    ({"beat": 3}, TypeError, r"beat must be a function, called as beat\(\), not 3: pass the function itself"),
+    ({"beat": lambda peer: True}, TypeError, r"beat is called as beat\(\), which .* doesn't take: missing .* 'peer'"),
+    ({"on_lost": lambda: None}, TypeError, r"on_lost is called as on_lost\(heartbeat\), .* too many positional"),
     ({"beat": generator}, TypeError, "generator function"),
     ({"every": 0}, ValueError, "every must be more than 0 seconds, and finite, not 0"),
     ({"timeout": -1}, ValueError, "timeout must be more than 0 seconds"),

@@ -94,7 +94,7 @@ def test_the_group_is_listed_once_and_its_breakers_are_not():
     assert [snapshot.name for snapshot in listed if snapshot.part == "resilience"] == ["payment hosts"]
     stats = by_host.stats()
     assert (stats.keys, stats.open, stats.half_open, stats.opened) == (2, ("a",), (), 1)
-    assert repr(by_host) == "<KeyedBreakers 'payment hosts': 2 keys>"
+    assert repr(by_host) == "<KeyedBreakers 'payment hosts': keys=2>"
 
 
 def test_half_open_ones_are_told():

@@ -561,6 +561,7 @@ WRONG = [
     ({"on_retry": 3}, TypeError, r"on_retry must be a function, called as on_retry\(event\), not 3"),
     ({"on_retry": Service.later}, TypeError, "on_retry must be a plain function, .*: nobody would await it"),
     ({"on": Service.later}, TypeError, "on must be a plain function"),
+    ({"on": [OSError, KeyError]}, TypeError, r"on must be .* \(write on=\(OSError, KeyError\)\)$"),
     ({"timer": 3}, TypeError, "timer must be a function that returns seconds"),
     ({"sleep": 3}, TypeError, r"sleep must be a function, called as sleep\(seconds\), not 3"),
 ]
@@ -572,9 +573,32 @@ def test_what_is_not_allowed_is_said_at_once(options, error, message):
         perfkit.retry(**({"on": OSError} | options))
 
 
-def test_on_is_mandatory():
-    with pytest.raises(TypeError, match="on"):
-        perfkit.retry()
+@pytest.mark.parametrize("arguments", [(), (len,), (OSError,)])
+def test_on_is_mandatory(arguments):
+    with pytest.raises(TypeError, match=r"which errors are tried again, as in @retry\(on=ConnectionError\)"):
+        perfkit.retry(*arguments)
+    assert next(iter(inspect.signature(perfkit.retry).parameters)) == "on"
+
+
+def test_a_coroutine_that_nobody_would_await_is_refused_and_not_tried_again():
+    calls = []
+
+    async def work():
+        raise AssertionError("it never runs")
+
+    @perfkit.retry(on=Exception, sleep=calls.append)
+    def passes_it_on():
+        return work()
+
+    for _ in range(2):
+        with pytest.raises(TypeError, match="retry was given a plain function that returns a coroutine"):
+            passes_it_on()
+    assert calls == []
+
+
+def test_call_is_given_the_function_and_not_its_result():
+    with pytest.raises(TypeError, match="not 3: pass the function itself, without calling it"):
+        perfkit.retry(on=OSError).call(3)
 
 
 @pytest.mark.parametrize(

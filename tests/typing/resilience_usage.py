@@ -106,4 +106,5 @@ def heartbeats() -> None:
     with perfkit.Heartbeat(lambda: True, every=5, on_lost=lost) as heartbeat:
         assert_type(heartbeat.is_lost, bool)
         assert_type(heartbeat.stats(), HeartbeatStats)
+        assert_type(heartbeat.last_error, str | None)
     perfkit.Heartbeat(ping, on_lost=lost).stop()

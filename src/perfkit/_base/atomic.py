@@ -66,7 +66,7 @@ def replace(
                 sync_file(fd)
         finally:
             os.close(fd)
-        with _flushed_directory(target) if durability == "power" else contextlib.nullcontext():
+        with flushed_directory(target) if durability == "power" else contextlib.nullcontext():
             check()
             _rename_over(temp, target)
     except BaseException:
@@ -77,7 +77,7 @@ def replace(
 
 def remove(path: str, durability: Durability) -> None:
     """Remove a file, durably as asked. Raises OSError, as `replace` does, and FileNotFoundError."""
-    with _flushed_directory(path) if durability == "power" else contextlib.nullcontext():
+    with flushed_directory(path) if durability == "power" else contextlib.nullcontext():
         os.unlink(path)
 
 
@@ -89,7 +89,7 @@ def sync(path: str) -> os.stat_result:
         sync_file(fd)
     finally:
         os.close(fd)
-    with _flushed_directory(path):
+    with flushed_directory(path):
         return flushed
 
 
@@ -108,7 +108,7 @@ def sync_file(fd: int) -> None:
 
 
 @contextlib.contextmanager
-def _flushed_directory(path: str) -> "Iterator[None]":
+def flushed_directory(path: str) -> "Iterator[None]":
     """Flush the directory of ``path`` after the block, so that names made or removed in it survive a power cut.
 
     It is opened before the block: to find out that this can't be done would be too late after it. Windows has no such

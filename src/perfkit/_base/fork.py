@@ -15,9 +15,17 @@ if TYPE_CHECKING:
 
         def _after_fork_in_child(self) -> None: ...
 
+    class ForkableWithCare(Forkable, Protocol):
+        """One that is told before, too."""
+
+        def _before_fork(self) -> None: ...
+
+        def _after_fork_in_parent(self) -> None: ...
+
 
 # A plain dict for the reason given in registry.py: weak references' callbacks may take no lock.
 _told: "dict[int, weakref.ref[Forkable]]" = {}
+_told_before: "dict[int, weakref.ref[ForkableWithCare]]" = {}
 
 
 def after_in_child(thing: "Forkable") -> None:
@@ -28,6 +36,17 @@ def after_in_child(thing: "Forkable") -> None:
     """
     key = id(thing)
     _told[key] = weakref.ref(thing, lambda _: _told.pop(key, None))
+
+
+def around(thing: "ForkableWithCare") -> None:
+    """Call ``thing._before_fork()`` and ``thing._after_fork_in_parent()``, too, for as long as ``thing`` lives.
+
+    Python lets go of what is local to other threads before it tells the child: whoever minds has to hold it from before
+    the fork on. The parent is told when no fork is under way any more.
+    """
+    after_in_child(thing)
+    key = id(thing)
+    _told_before[key] = weakref.ref(thing, lambda _: _told_before.pop(key, None))
 
 
 def _tell_all() -> None:
@@ -46,11 +65,19 @@ ended = 0
 def _begin() -> None:
     global begun  # noqa: PLW0603 (the process's own count)
     begun += 1
+    for reference in list(_told_before.values()):
+        thing = reference()
+        if thing is not None:
+            thing._before_fork()
 
 
 def _end() -> None:
     global ended  # noqa: PLW0603 (the process's own count)
     ended += 1
+    for reference in list(_told_before.values()):
+        thing = reference()
+        if thing is not None and begun == ended:
+            thing._after_fork_in_parent()
 
 
 def _end_in_child() -> None:

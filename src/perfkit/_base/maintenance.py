@@ -11,12 +11,17 @@ import threading
 import time
 import weakref
 from contextvars import copy_context
+from queue import Empty, SimpleQueue
 
 from perfkit._base import fork
+from perfkit._base.beginning import Beginning
+from perfkit._base.logs import logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    Time = tuple[float, int, weakref.ref["Alarm"]]  # when, which of the alarm's turns, and the alarm
 
 __all__ = ["Alarm"]
 
@@ -50,17 +55,15 @@ class Alarm:
             return
         try:
             self._context.run(ring)
-        except Exception:  # the others' alarms have to ring all the same
-            import logging
-
-            logging.getLogger("perfkit").exception("%r failed in the maintenance thread", ring)
+        except Exception:  # noqa: BLE001 (logged; the others have to ring all the same)
+            logger().exception("%r failed in the maintenance thread", ring)
 
 
 class _Thread:
-    """The alarms that are set, and the thread that waits for the next of them."""
+    """The thread, and what tells it of alarms that are set; what it knows of them is its own, so nothing is locked."""
 
-    _times: list[tuple[float, int, weakref.ref[Alarm]]]  # a heap
-    _many: int  # at so many it is swept
+    _added: SimpleQueue[Time]
+    _times: _Times
     _is_running: bool
 
     def __init__(self) -> None:
@@ -68,28 +71,59 @@ class _Thread:
         fork.after_in_child(self)
 
     def add(self, when: float, turn: int, alarm: Alarm) -> None:
-        with self._changed:
-            if len(self._times) >= self._many:
-                self._sweep()
-            heapq.heappush(self._times, (when, turn, weakref.ref(alarm)))
-            if not self._is_running:
-                self._is_running = True
-                self._start()
-            if self._times[0][1] == turn:
-                self._changed.notify()
+        self._added.put((when, turn, weakref.ref(alarm)))
+        if not self._is_running:
+            self._start()
 
     def _start(self) -> None:
-        try:
-            threading.Thread(target=self._run, name="perfkit-maintenance", daemon=True).start()
-        except RuntimeError:  # the interpreter is ending, or there are no more threads: the next alarm tries again
-            self._is_running = False
+        beginning = Beginning()
+        with self._lock:
+            if self._is_running:
+                return
+            self._is_running = True
+            try:
+                beginning.start(self._times.ring, "perfkit-maintenance")
+            except BaseException as error:
+                self._is_running = not beginning.called_off()
+                if not isinstance(error, RuntimeError):
+                    raise
+                # the interpreter is ending, or there are no more threads: the next alarm tries again
 
-    def _run(self) -> None:
+    def _after_fork_in_child(self) -> None:
+        """The thread didn't survive, and the alarms were the parent's; who wants some in the child sets them anew."""
+        self._lock = threading.RLock()  # re-entrant: a finaliser may set an alarm
+        self._added = SimpleQueue()  # whose put() a finaliser may call, wherever it strikes
+        self._times = _Times(self._added)
+        self._is_running = False
+
+
+class _Times:
+    """When which alarm is to ring, as the thread knows it."""
+
+    def __init__(self, added: SimpleQueue[Time]) -> None:
+        self._added = added
+        self._times: list[Time] = []  # a heap
+        self._many = _FEW  # at so many it is swept
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def ring(self) -> None:
+        """Ring each in its time, for ever."""
         while True:
-            with self._changed:
-                while (left := self._left()) > 0:
-                    self._changed.wait(min(left, threading.TIMEOUT_MAX))
-                _, turn, reference = heapq.heappop(self._times)
+            try:
+                self._add(self._added.get(timeout=max(0.0, min(self._left(), threading.TIMEOUT_MAX))))
+            except Empty:
+                self._ring_those_due()
+
+    def _add(self, time: Time) -> None:
+        if len(self._times) >= self._many:
+            self._sweep()
+        heapq.heappush(self._times, time)
+
+    def _ring_those_due(self) -> None:
+        while self._left() <= 0:
+            _, turn, reference = heapq.heappop(self._times)
             alarm = reference()
             if alarm is not None:
                 alarm._ring_if(turn)
@@ -106,13 +140,6 @@ class _Thread:
         while self._times and self._times[0][2]() is None:
             heapq.heappop(self._times)
         return self._times[0][0] - time.monotonic() if self._times else threading.TIMEOUT_MAX
-
-    def _after_fork_in_child(self) -> None:
-        """The thread didn't survive, and the alarms were the parent's; who wants some in the child sets them anew."""
-        self._changed = threading.Condition()  # re-entrant: a finaliser may set an alarm
-        self._times = []
-        self._many = _FEW
-        self._is_running = False
 
 
 _FEW = 64

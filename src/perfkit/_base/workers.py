@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
-from collections import deque
+from functools import partial
+from queue import Empty, SimpleQueue
 
 from perfkit._base import fork
+from perfkit._base.beginning import Beginning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    Job = Callable[[], object]
 
 __all__ = ["Workers"]
 
@@ -21,6 +26,9 @@ class Workers:
     """At most ``max_workers`` named daemon threads, started when there is work for one more than there are idle.
 
     One that has had nothing to do for a while ends.
+
+    An interrupt may strike anywhere in `submit`, and a finaliser or a signal handler may submit there, too. So what is
+    counted changes together with what it counts, and a job is in a list of its own: whoever takes it out has it.
     """
 
     def __init__(self, max_workers: int, name: str) -> None:
@@ -31,55 +39,84 @@ class Workers:
 
     def __len__(self) -> int:
         """Return how many jobs no worker has begun."""
-        return len(self._jobs)
+        return self._wanted
 
-    def submit(self, job: Callable[[], object]) -> None:
+    def submit(self, job: Job) -> None:
         """Have ``job()`` called by a worker. It must not raise.
 
         Raises RuntimeError if there is no worker and no thread to be had for one; then it isn't called. Nor is it if an
         interrupt strikes here, unless it has begun.
         """
+        place: list[Job] = []
         try:
-            self._submit(job)
+            with self._lock:
+                self._wanted += 1
+                place.append(job)
+            self._start_another()
+            self._jobs.put(place)
         except BaseException:
-            with self._wanted, contextlib.suppress(ValueError):
-                self._jobs.remove(job)
+            self._withdraw(place)
             raise
 
-    def _submit(self, job: Callable[[], object]) -> None:
-        with self._wanted:
-            self._jobs.append(job)
-            if self._idle >= len(self._jobs) or self._workers >= self.max_workers:
-                self._wanted.notify()
-                return
-            self._workers += 1
-            number = self._workers
+    def _start_another(self) -> None:
+        """Start a worker if there are more jobs than idle ones."""
+        if sys.is_finalizing():
+            raise RuntimeError("the interpreter is ending: its daemon threads stand still, and none can be started")
+        beginning = Beginning()
         try:
-            threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True).start()
-        except RuntimeError:  # no more threads are to be had, or the interpreter is ending
-            with self._wanted:
-                self._workers -= 1
-                if self._workers:  # one of those comes to it
+            with self._lock:
+                if self._idle >= self._wanted or len(self._workers) >= self.max_workers:
                     return
-            raise
+                self._workers.add(beginning)
+            beginning.start(partial(self._work, beginning), f"{self.name}-{len(self._workers)}")
+        except BaseException as error:
+            if beginning.called_off():
+                self._workers.discard(beginning)
+            if not isinstance(error, RuntimeError) or not self._workers:
+                raise
+            # no more threads are to be had: one of those there are comes to it
 
-    def _work(self) -> None:
+    def _withdraw(self, place: list[Job]) -> None:
+        """Keep a job from being begun; others may have counted on the worker that was to be started for it."""
+        with self._lock:
+            if place:
+                place.clear()
+                self._wanted -= 1
+        if self._wanted:
+            with contextlib.suppress(RuntimeError):
+                self._start_another()
+
+    def _work(self, me: Beginning) -> None:
+        try:
+            while job := self._next(me):
+                job()
+                del job  # or what it made would live until the next one comes
+        finally:
+            self._workers.discard(me)
+
+    def _next(self, me: Beginning) -> Job | None:
+        """Wait for a job; None if there was none for long."""
+        with self._lock:
+            self._idle += 1
         while True:
-            with self._wanted:
-                while not self._jobs:
-                    self._idle += 1
-                    is_wanted = self._wanted.wait(_LINGER)
+            try:
+                place = self._jobs.get(timeout=_LINGER)
+            except Empty:
+                place = []
+            with self._lock:
+                if place:  # nobody has withdrawn it
                     self._idle -= 1
-                    if not self._jobs and not is_wanted:
-                        self._workers -= 1
-                        return
-                job = self._jobs.popleft()
-            job()
-            del job  # or what it made would live until the next one comes
+                    self._wanted -= 1
+                    return place.pop()
+                if not self._wanted:
+                    self._idle -= 1
+                    self._workers.discard(me)
+                    return None
 
     def _after_fork_in_child(self) -> None:
         """Threads don't survive a fork, and what they were to do belongs to the parent."""
-        self._wanted = threading.Condition()  # re-entrant: a finaliser may submit
-        self._jobs: deque[Callable[[], object]] = deque()
-        self._workers = 0
-        self._idle = 0
+        self._lock = threading.RLock()  # re-entrant: a finaliser may submit
+        self._jobs: SimpleQueue[list[Job]] = SimpleQueue()  # whose put() a finaliser may call, wherever it strikes
+        self._workers: set[Beginning] = set()  # those at work, and those being started
+        self._wanted = 0  # jobs that no worker has begun, and
+        self._idle = 0  # workers that have none

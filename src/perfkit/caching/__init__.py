@@ -1,5 +1,7 @@
 """Caches: what is evicted is decided by LIFT; `cached` for functions and methods."""
 
+from perfkit._base.first_use import on_first_use
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from perfkit.caching.cache import FrequencyBoostLRU as FrequencyBoostLRU
@@ -8,23 +10,13 @@ if TYPE_CHECKING:
     from perfkit.caching.stats import CacheStats as CacheStats
 
 # Each on first use: dataclasses alone would cost a millisecond.
-_HOMES = {"CacheStats": "stats", "FrequencyBoostLRU": "cache", "TTLCache": "cache", "cached": "decorator"}
+_HOMES = {"CacheStats": ".stats", "FrequencyBoostLRU": ".cache", "TTLCache": ".cache", "cached": ".decorator"}
 
 __all__ = ["CacheStats", "FrequencyBoostLRU", "TTLCache", "cached"]
 
 
 if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
-
-    def __getattr__(name: str) -> object:
-        try:
-            home = _HOMES[name]
-        except KeyError:
-            raise AttributeError(f"module 'perfkit.caching' has no attribute {name!r}") from None
-        from importlib import import_module
-
-        value = getattr(import_module(f"perfkit.caching.{home}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = on_first_use(globals(), _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -13,6 +13,8 @@ import itertools
 import threading
 import weakref
 
+from perfkit._base.logs import logger
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,7 +133,7 @@ class Instances:
         self._model.count_refusal()
         if cls not in self._warned:
             self._warned.add(cls)
-            _logger().warning(_NOTHING_KEPT, self._name, cls.__qualname__)
+            logger("caching").warning(_NOTHING_KEPT, self._name, cls.__qualname__)
         return self._model.another()
 
 
@@ -139,9 +141,3 @@ _NOTHING_KEPT = (
     "%s() is called each time for an instance of %s, which can't be weakly referenced, so that nothing tells when it is"
     ' gone: add "__weakref__" to __slots__ (a dataclass: weakref_slot=True), or cache a function of what it holds'
 )
-
-
-def _logger() -> Any:
-    import logging
-
-    return logging.getLogger("perfkit.caching")

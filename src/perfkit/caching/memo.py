@@ -6,6 +6,7 @@ import contextlib
 from random import random
 
 from perfkit._base.exceptions import without_frames
+from perfkit._base.logs import logger
 from perfkit.caching import background
 from perfkit.caching.entry import EXPIRES, HITS, SOFT, VALUE
 from perfkit.caching.loading import Load, Loads, land
@@ -145,7 +146,7 @@ class MemoLoad(Load):
                 self.keep(self._memo.function(*self._args, **self._kwargs))
         except BaseException as error:  # noqa: BLE001 (nobody waits for it; the old value serves on)
             super().bridges(error)
-            _logger().exception(_REFRESH_FAILED, self._memo.name, self.key)
+            logger("caching").exception(_REFRESH_FAILED, self._memo.name, self.key)
         finally:
             land(self)
 
@@ -155,7 +156,7 @@ class MemoLoad(Load):
                 self.keep(await self._memo.function(*self._args, **self._kwargs))
         except Exception as error:  # noqa: BLE001 (nobody waits for it; the old value serves on)
             super().bridges(error)
-            _logger().exception(_REFRESH_FAILED, self._memo.name, self.key)
+            logger("caching").exception(_REFRESH_FAILED, self._memo.name, self.key)
         finally:
             land(self)
 
@@ -178,9 +179,3 @@ def _raise_kept(failures: Store, key: Any) -> None:
     kept = failures.find(key)
     if kept is not None:
         raise without_frames(kept[VALUE])  # another each time, or it would keep its callers' frames
-
-
-def _logger() -> Any:
-    import logging
-
-    return logging.getLogger("perfkit.caching")

@@ -14,6 +14,7 @@ import math
 import threading
 from functools import partial
 
+from perfkit._base.logs import logger
 from perfkit.caching.deadlines import Deadlines
 from perfkit.caching.entry import BORN, DEAD, EXPIRES, HITS, KEY, SIZE, SOFT, VALUE
 from perfkit.caching.policy import UNBOUNDED, Lift
@@ -324,7 +325,7 @@ class Store:
             try:
                 self.on_evict(key, value, cause)
             except Exception:  # noqa: BLE001 (whoever happens to put something in has nothing to do with it)
-                _logger().exception("on_evict(%r, ..., %r) failed; the entry is gone all the same", key, cause)
+                logger("caching").exception("on_evict(%r, ..., %r) failed; the entry is gone all the same", key, cause)
 
     def _exclusively(self, change: Callable[[list[Evicted]], T]) -> T:
         """Return ``change(gone)``, made under the lock; then tell what has gone."""
@@ -597,9 +598,3 @@ class Store:
 _ANYWHERE = (RecursionError, MemoryError)  # Exceptions that strike as an interrupt does, not only in users' code
 _FOREVER = math.inf
 _NEVER_SOFT: tuple[float, ...] = ()
-
-
-def _logger() -> Any:
-    import logging
-
-    return logging.getLogger("perfkit.caching")

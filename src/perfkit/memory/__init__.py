@@ -1,5 +1,7 @@
 """Staying below the memory there is: a watchdog, what it gives back, and guards before big work."""
 
+from perfkit._base.first_use import on_first_use
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from perfkit.memory.guard import amemory_guard as amemory_guard
@@ -17,18 +19,18 @@ if TYPE_CHECKING:
 
 # Each on first use: dataclasses alone would cost a millisecond.
 _HOMES = {
-    "Forecast": "trend",
-    "LevelChange": "stats",
-    "MemoryLimit": "usage",
-    "MemoryStats": "stats",
-    "MemoryUsage": "usage",
-    "MemoryWatchdog": "watchdog",
-    "Reclaimer": "reclaimer",
-    "ReclaimerStats": "stats",
-    "TierStats": "stats",
-    "amemory_guard": "guard",
-    "memory_guard": "guard",
-    "memory_limit": "limits",
+    "Forecast": ".trend",
+    "LevelChange": ".stats",
+    "MemoryLimit": ".usage",
+    "MemoryStats": ".stats",
+    "MemoryUsage": ".usage",
+    "MemoryWatchdog": ".watchdog",
+    "Reclaimer": ".reclaimer",
+    "ReclaimerStats": ".stats",
+    "TierStats": ".stats",
+    "amemory_guard": ".guard",
+    "memory_guard": ".guard",
+    "memory_limit": ".limits",
 }
 
 __all__ = [
@@ -48,17 +50,7 @@ __all__ = [
 
 
 if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
-
-    def __getattr__(name: str) -> object:
-        try:
-            home = _HOMES[name]
-        except KeyError:
-            raise AttributeError(f"module 'perfkit.memory' has no attribute {name!r}") from None
-        from importlib import import_module
-
-        value = getattr(import_module(f"perfkit.memory.{home}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = on_first_use(globals(), _HOMES)
 
 
 def __dir__() -> list[str]:

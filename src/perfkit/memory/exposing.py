@@ -12,7 +12,7 @@ import struct
 import threading
 from contextlib import suppress
 
-from perfkit.memory.logs import logger
+from perfkit._base.logs import logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _serve(listener: socket.socket, reference: Any) -> None:
             try:
                 _answer(connection, dog)
             except Exception:  # noqa: BLE001 (who asks may go away; the next one is answered)
-                logger().debug("memory: no answer could be given", exc_info=True)
+                logger("memory").info("memory: no answer could be given", exc_info=True)
             del dog
 
 

@@ -10,11 +10,11 @@ import weakref
 
 from perfkit import registry
 from perfkit._base import fork
+from perfkit._base.logs import logger
 from perfkit._base.sizes import format_size
 from perfkit.memory.gauge import Gauge
 from perfkit.memory.hands import Hands, Hung
 from perfkit.memory.haste import Haste
-from perfkit.memory.logs import logger
 from perfkit.memory.pace import BackOff, Throttle
 from perfkit.memory.trim import Trimmer
 
@@ -91,7 +91,7 @@ class Relief:
         if self._trimmer is None:
             self._trimmer = Trimmer()
             self._trimmer.free()
-            logger()
+            logger("memory")
 
     def track(self, thing: Any) -> None:
         """Have ``thing.release_memory()`` called in the last tier, for as long as it lives."""
@@ -197,7 +197,7 @@ class Relief:
         self._logged_at = self._timer()
         usage = self.gauge.read()
         stuck = "; what was let go of is kept by the allocator for the next objects" if self.is_stuck else ""
-        logger().warning(
+        logger("memory").warning(
             "memory: %s of %s in use (%s), %s freed in %.0f ms%s%s",
             *(format_size(usage.used), format_size(usage.limit), usage.source, format_size(max(0, freed)), took * 1e3),
             "" if left <= 0 else f", {format_size(left)} too few",
@@ -289,7 +289,9 @@ class Relief:
         try:
             let_go = int(thing.reclaim(need))
         except Exception:  # noqa: BLE001 (a single bad one stops no other)
-            logger().exception("memory: %s %r could not let go of anything", part, getattr(thing, "name", thing))
+            logger("memory").exception(
+                "memory: %s %r could not let go of anything", part, getattr(thing, "name", thing)
+            )
             return 0
         self._let_go += let_go
         return let_go
@@ -311,13 +313,13 @@ class Relief:
             error = self._made(job)
         except Hung:
             self._count(key, "hung")
-            logger().warning(
+            logger("memory").warning(
                 "memory: %s has not returned in %g s; it is not called again until it does", what, PATIENCE
             )
             return 0
         if error is not None:
             self._count(key, "errors")
-            logger().error("memory: %s failed", what, exc_info=error)
+            logger("memory").error("memory: %s failed", what, exc_info=error)
         let_go = int(estimates[0]) if estimates and isinstance(estimates[0], int) else 0
         self._let_go += max(0, let_go)
         return max(0, let_go)

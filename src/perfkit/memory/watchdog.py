@@ -14,12 +14,12 @@ from typing import TypeVar
 
 from perfkit import registry
 from perfkit._base import fork
+from perfkit._base.logs import logger
 from perfkit.memory import pace
 from perfkit.memory.arguments import check_hook, check_shares, size_of
 from perfkit.memory.guard import admission
 from perfkit.memory.hands import Hands
 from perfkit.memory.levels import Escalation, Levels
-from perfkit.memory.logs import logger
 from perfkit.memory.reclaimer import Reclaimer
 from perfkit.memory.relief import Relief, haste
 from perfkit.memory.trend import Trend
@@ -331,7 +331,7 @@ class MemoryWatchdog:
         measure = self._escalation.update(now, is_hopeless=is_hopeless)
         if measure is None:
             return
-        logger().critical("memory: nothing helps; the last resort is %s", measure)
+        logger("memory").error("memory: nothing helps; the last resort is %s", measure)
         hooks, sidecar = self._hooks, self._sidecar
         if measure == "restart" and hooks is not None:
             hooks.post(partial(_call_hook, self._restart, self, "restart"))
@@ -361,7 +361,7 @@ def _watch(reference: weakref.ref[MemoryWatchdog], stopping: threading.Lock) -> 
         try:
             pause = dog._look()
         except Exception:  # noqa: BLE001 (a watchdog that ends at the first surprise is none)
-            logger().exception("memory: a look failed")
+            logger("memory").exception("memory: a look failed")
             pause = pace.LONGEST
         del dog  # or it would live until the next look
 
@@ -370,4 +370,4 @@ def _call_hook(hook: Any, argument: object, name: str) -> None:
     try:
         hook(argument)
     except BaseException:  # noqa: BLE001 (it is logged, and stops nothing)
-        logger().exception("memory: %s failed", name)
+        logger("memory").exception("memory: %s failed", name)

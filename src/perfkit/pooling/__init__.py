@@ -1,5 +1,7 @@
 """Pools of connections, for threads and for asyncio, and mail over them."""
 
+from perfkit._base.first_use import on_first_use
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from perfkit.pooling.aio import AsyncPool as AsyncPool
@@ -12,30 +14,20 @@ if TYPE_CHECKING:
 
 # Each on first use: asyncio alone would cost threaded programs 20 ms.
 _HOMES = {
-    "AsyncPool": "aio",
-    "AsyncSMTPPool": "smtp_aio",
-    "Delivery": "delivery",
-    "Pool": "threads",
-    "PoolStats": "stats",
-    "SMTPPool": "smtp",
-    "SMTPStats": "smtp_stats",
+    "AsyncPool": ".aio",
+    "AsyncSMTPPool": ".smtp_aio",
+    "Delivery": ".delivery",
+    "Pool": ".threads",
+    "PoolStats": ".stats",
+    "SMTPPool": ".smtp",
+    "SMTPStats": ".smtp_stats",
 }
 
 __all__ = ["AsyncPool", "AsyncSMTPPool", "Delivery", "Pool", "PoolStats", "SMTPPool", "SMTPStats"]
 
 
 if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
-
-    def __getattr__(name: str) -> object:
-        try:
-            home = _HOMES[name]
-        except KeyError:
-            raise AttributeError(f"module 'perfkit.pooling' has no attribute {name!r}") from None
-        from importlib import import_module
-
-        value = getattr(import_module(f"perfkit.pooling.{home}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = on_first_use(globals(), _HOMES)
 
 
 def __dir__() -> list[str]:

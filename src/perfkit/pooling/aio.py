@@ -15,21 +15,21 @@ from threading import get_ident
 from time import monotonic
 from typing import Any, cast
 
-from perfkit._base.exceptions import without_frames
+from perfkit._base.calling import named
 from perfkit.pooling import reports
 from perfkit.pooling.aio_lease import AsyncLease, Ticket
 from perfkit.pooling.base import C, PoolBase
+from perfkit.pooling.entry import Entry
 from perfkit.pooling.errors import PoolLoopError
 from perfkit.pooling.options import wait_of
 from perfkit.pooling.pauses import WHILE_WAITED_FOR
-from perfkit.pooling.sources import is_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from typing import TypeVar
 
-    from perfkit.pooling.entry import Attempt, Entry
+    from perfkit.pooling.entry import Attempt
     from perfkit.resilience import CircuitBreaker
 
     R = TypeVar("R")
@@ -60,7 +60,13 @@ class AsyncPool(PoolBase[C]):
     Cost: about half a microsecond for ``async with`` where one is idle (CPython 3.11).
     """
 
-    if TYPE_CHECKING:
+    if not TYPE_CHECKING:
+        __init__ = named(
+            PoolBase.__init__,
+            "AsyncPool",
+            connect="Callable[[], Awaitable[C]] | Sequence[Callable[[], Awaitable[C]]]",
+        )
+    else:
 
         def __init__(
             self,
@@ -92,7 +98,7 @@ class AsyncPool(PoolBase[C]):
         super()._begin()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = -1  # that it runs in
-        self._is_deciding = False
+        self._is_inside = False  # a decision
         self._tasks: set[asyncio.Task[None]] = set()
         self._watchers: list[asyncio.Future[None]] = []
         self._timer_handle: asyncio.TimerHandle | None = None
@@ -145,9 +151,10 @@ class AsyncPool(PoolBase[C]):
         """
         patience = wait_of(timeout, 5.0)
         self._bind()
-        self._decide(self._core.shut, self._timer())
+        self._order(self._core.shut, self._timer())
         if not await self._watch_until(self._is_over, patience):
-            reports.log_left(self.name, patience, self._core.size, self._core.connecting, self._closing)
+            core = self._core
+            reports.log_left(self.name, patience, core.size, core.connecting, len(core.leaving))
         if self._timer_handle is not None:
             self._timer_handle.cancel()
 
@@ -266,20 +273,24 @@ class AsyncPool(PoolBase[C]):
                 pool=self.name,
             )
 
+    def _is_deciding(self) -> bool:
+        return self._is_inside
+
     def _decide(self, decision: Callable[..., R], *args: Any, **more: Any) -> R:
-        self._is_deciding = True
+        before, self._is_inside = self._is_inside, True
         try:
             return decision(*args, **more)
         finally:
-            self._is_deciding = False
-            if self._core.todo is not None or self._watchers or self._returned or self._core.lost:
+            self._is_inside = before
+            if self._core.todo or self._watchers or self._has_come():
                 self._follow_up()
+
+    def _look(self, at: Callable[[], R]) -> R:
+        return at() if self._is_inside or get_ident() != self._thread else self._decide(at)
 
     def _follow_up(self) -> None:
         """Do what was decided, and take in what came back meanwhile."""
-        todo = self._taken_todo()
-        if todo is not None:
-            self._carry_out(todo)
+        self._carry_out()
         if self._watchers:
             self._tell_watchers()
         self._settle()
@@ -298,13 +309,13 @@ class AsyncPool(PoolBase[C]):
             with suppress(RuntimeError, AttributeError):  # closed, or none yet: nobody waits
                 self._loop.call_soon_threadsafe(self._settle)  # type: ignore[union-attr]
             return
-        while (self._returned or self._core.lost) and not self._is_deciding:
+        while self._has_come() and not self._is_inside:
             lost: list[Entry] = self._decide(self._take_in)
             if lost:
                 reports.warn_of_lost(self.name, lost)
 
     def _give_back(self, entry: Entry) -> None:
-        if self._is_deciding or entry.is_over or get_ident() != self._thread:
+        if self._is_inside or entry.is_over or get_ident() != self._thread:
             super()._give_back(entry)
         elif entry.retired is None and entry.uses < self._options.max_uses:
             self._core.hand_over(entry)
@@ -330,9 +341,12 @@ class AsyncPool(PoolBase[C]):
                 future.set_result(None)
 
     def _do(self, work: Callable[[Any], Coroutine[Any, Any, None]], thing: Any) -> None:
-        if self._loop is None or self._loop.is_closed():
-            return  # nothing can be awaited any more
-        task = self._loop.create_task(work(thing), context=self._context.copy())
+        if self._loop is None or self._loop.is_closed():  # nothing can be awaited any more
+            if isinstance(thing, Entry):
+                self._core.ended(thing)
+            return
+        # by run() and not by context=, which not every task factory takes
+        task = self._context.copy().run(self._loop.create_task, work(thing))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -344,17 +358,8 @@ class AsyncPool(PoolBase[C]):
         except asyncio.CancelledError:
             self._decide(self._core.give_up, attempt, self._timer())
             raise
-        except BaseException as raised:  # noqa: BLE001 (it is those who wait that are to be told)
-            error = raised if isinstance(raised, Exception) else RuntimeError(f"connect() raised {raised!r}")
-            reports.log_failure(self.name, error)
-            self._decide(
-                self._core.failed,
-                attempt,
-                without_frames(error),
-                self._timer(),
-                is_final=is_final(error),
-            )
-            self._see_to_it()
+        except BaseException as error:  # noqa: BLE001 (it is those who wait that are to be told)
+            self._has_failed(attempt, error)
         else:
             self._decide(self._core.connected, attempt, self._entry(conn, place), self._timer())
 
@@ -388,8 +393,10 @@ class AsyncPool(PoolBase[C]):
         return give_back
 
     async def _end(self, entry: Entry) -> None:
+        core, conn = self._core, entry.conn
+        if not core.ending(entry):
+            return
         self._lifetimes.record(max(0.0, self._timer() - entry.created))
-        conn, entry.conn = entry.conn, None
         close = self._options.close or getattr(type(conn), "aclose", None) or getattr(type(conn), "close", None)
         try:
             result = None if close is None else close(conn)
@@ -398,7 +405,8 @@ class AsyncPool(PoolBase[C]):
         except Exception:  # noqa: BLE001 (nobody is there to be told; the connection is out of the pool)
             reports.log_close(self.name)
         finally:
-            self._decide(self._has_ended)
+            entry.conn = None
+            self._order(core.ended, entry)
 
     # -- upkeep, by one timer of the loop
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Generic
 
-from perfkit._base.exceptions import without_frames
+from perfkit._base.exceptions import to_raise
+from perfkit.pooling import reports
 from perfkit.pooling.base import C
 
 TYPE_CHECKING = False
@@ -41,7 +42,7 @@ class Ticket(asyncio.Future["Entry"]):
     def fail(self, error: Exception) -> None:
         """Hand over an error instead."""
         if not self.done():
-            self.set_exception(without_frames(error))
+            self.set_exception(to_raise(error))
 
 
 class AsyncLease(Generic[C]):
@@ -79,6 +80,14 @@ class AsyncLease(Generic[C]):
             self._pool._give(entry)
         else:
             self._pool._give_after(entry, kind)
+
+    def __repr__(self) -> str:
+        return reports.lease(self, self._pool.name, is_entered=self._is_entered)
+
+    if not TYPE_CHECKING:  # or type checkers would take it for a connection, too
+
+        def __getattr__(self, name: str) -> object:
+            raise AttributeError(reports.no_attribute(self, name, "async with"))
 
     def __enter__(self) -> C:
         raise TypeError("an AsyncPool is for tasks: use `async with`, or a perfkit.Pool")

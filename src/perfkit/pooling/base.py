@@ -1,16 +1,20 @@
-"""What `Pool` and `AsyncPool` have in common: their arguments, giving back, and all that needs no waiting.
+"""What `Pool` and `AsyncPool` have in common: all that needs no waiting (over 400 lines: a third says what they are).
 
-Giving back takes no lock and awaits nothing: a finaliser may do it, anywhere, even in a thread that holds the pool's
-lock. An entry goes back to the idle ones, or into ``_returned``, from where whoever has the pool in hand takes it in.
+A finaliser or a signal handler may run anywhere, even in a thread that holds the pool's lock. So giving back takes no
+lock and awaits nothing: an entry goes back to the idle ones, or into ``_returned``, from where whoever has the pool in
+hand takes it in. So do orders that return nothing, by ``_orders``. Who only looks needs no lock in the thread that has
+it. What is left is waiting, which is refused there.
 """
 
 from __future__ import annotations
 
 import math
 import random
+import sys
 import time
 from collections import deque
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from perfkit import registry
@@ -23,13 +27,13 @@ from perfkit.pooling.errors import NotLent
 from perfkit.pooling.lent import Lent
 from perfkit.pooling.options import Options, check_sizes, refuse_coroutine_functions
 from perfkit.pooling.pauses import pause_of
-from perfkit.pooling.sources import sources_of
+from perfkit.pooling.sources import sources_of, why_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from perfkit.pooling.core import Todo
+    from perfkit.pooling.entry import Attempt
     from perfkit.pooling.stats import PoolStats
     from perfkit.resilience import CircuitBreaker
 
@@ -43,8 +47,10 @@ C = TypeVar("C")
 # never says yes would have one after the other made and closed, as fast as that goes.
 _FRESH = 1.0
 
+Held = list[tuple[Entry, Any]]  # entries, and their connections, which their borrowers alone may hold
+
 # What a fork has copied from the parent. Never freed: a finaliser would close the parent's connection under it.
-_parked: list[tuple[Entry, Any]] = []
+_parked: list[Held] = []
 
 
 class PoolBase(Generic[C]):
@@ -100,11 +106,12 @@ class PoolBase(Generic[C]):
         self._is_watching = leak_after is not None
         self._is_plain = validate is None and reset is None and max_uses is None and not self._is_watching
         self._lent = Lent()
+        self._gone = self._lent.gone
         self._context = copy_context()
         self._waits, self._lifetimes = LatencyRecorder(), LatencyRecorder()
         self._timeouts = 0
         self._begin()
-        fork.after_in_child(self)
+        fork.around(self)
         registry.register(self, part="pooling")
 
     def _begin(self) -> None:
@@ -112,9 +119,11 @@ class PoolBase(Generic[C]):
         self._core = Core.made_of(self._options, self.name, barging=self._barging, random=random.random)
         self._idle = self._core.idle
         self._waiting = self._core.waiting
+        self._lost = self._core.lost
         self._returned: deque[Entry] = deque()
+        self._orders: deque[Callable[[], object]] = deque()  # what is to be decided as soon as that is possible
         self._rings_at = math.inf  # when `_keep_up` will be called, by time.monotonic
-        self._closing = 0  # connections that are being closed
+        self._held: Held = []  # while somebody forks
 
     def release(self, conn: C) -> None:
         """Give back a connection that `acquire` took. Never blocks, but for a thread's ``reset``.
@@ -122,7 +131,7 @@ class PoolBase(Generic[C]):
         Raises NotLent for one that isn't lent: released twice, not this pool's, or lent by ``with``, which gives back
         by itself.
         """
-        entry = self._lent.pop(id(conn), None)
+        entry = self._lent.pop(id(conn), None) or self._lent.back_from_the_gone(conn)
         if entry is None:
             raise NotLent(reports.not_lent(self.name, conn, self._entries()), pool=self.name)
         entry.conn = conn
@@ -133,7 +142,7 @@ class PoolBase(Generic[C]):
 
         Raises NotLent for one that isn't lent.
         """
-        entry = self._lent.pop(id(conn), None)
+        entry = self._lent.pop(id(conn), None) or self._lent.back_from_the_gone(conn)
         if entry is not None:
             entry.conn = conn
             self._drop(entry)
@@ -150,7 +159,7 @@ class PoolBase(Generic[C]):
 
         For when a password was rotated, a server restarted, a name points elsewhere. Returns at once.
         """
-        self._decide(self._core.drain, self._timer())
+        self._order(self._core.drain, self._timer())
 
     def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the limits; None leaves one as it is. What is too much is closed, idle ones first.
@@ -161,7 +170,7 @@ class PoolBase(Generic[C]):
         most = self._core.max_size if max_size is None else max_size
         check_sizes(least, most)
         self._options.min_size, self._options.max_size = least, most
-        self._decide(self._core.resize, least, most, self._timer())
+        self._order(self._core.resize, least, most, self._timer())
         if self._core.is_used:
             self._see_to_it()
 
@@ -172,7 +181,7 @@ class PoolBase(Generic[C]):
 
     def stats(self) -> PoolStats:
         """Return the pool's figures, a `perfkit.pooling.PoolStats`. Cost: some 100 µs."""
-        return self._decide(self._stats)
+        return self._look(self._stats)
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise TypeError(f"{self!r} can't be copied or pickled: hand it to threads as it is; make one in each process")
@@ -182,14 +191,28 @@ class PoolBase(Generic[C]):
         state = " closed" if core.is_closed else ""
         return f"<{type(self).__name__} {self.name!r}{state} size={core.size}/{core.max_size} idle={len(core.idle)}>"
 
-    def __del__(self) -> None:
+    def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:  # this module's names may be gone
         for entry in getattr(self, "_idle", ()):  # nobody is left who would take it for lost
             entry.is_over = True
+        core = getattr(self, "_core", None)
+        if core is not None and core.size and not core.is_closed and not is_ending():
+            reports.warn_of_unclosed(self, "aclose" if self._may_await else "close")
+
+    def _disown(self) -> None:
+        """Lend nothing any more, and leave the connections to the caller, who knows them and closes them himself."""
+        self._core.is_closed = True
 
     # -- what a driver has
 
     def _decide(self, decision: Callable[..., R], *args: Any, **more: Any) -> R:
-        """Return ``decision(...)``, made while nobody else decides; do what it asks for."""
+        """Return ``decision(...)``, made while nobody else decides; do what it asks for.
+
+        Raises PoolReentered in code that runs in the middle of a decision.
+        """
+        raise NotImplementedError
+
+    def _is_deciding(self) -> bool:
+        """Tell whether this runs in the middle of a decision: in a finaliser, or a signal handler."""
         raise NotImplementedError
 
     def _settle(self) -> None:
@@ -224,17 +247,64 @@ class PoolBase(Generic[C]):
         """Have `_keep_up` called in so many seconds, and not when that was to be before."""
         raise NotImplementedError
 
+    # -- deciding
+
+    def _look(self, at: Callable[[], R]) -> R:
+        """Return ``at()``, which changes nothing. In the middle of a decision, too."""
+        raise NotImplementedError
+
+    def _order(self, decision: Callable[..., object], *args: Any) -> None:
+        """Have something decided; if this runs in the middle of a decision, when that is over."""
+        if not self._is_deciding():
+            self._decide(decision, *args)
+            return
+        self._orders.append(partial(decision, *args))
+        self._settle()
+
+    def _has_come(self) -> bool:
+        """Tell whether anything is to be taken in."""
+        return bool(self._returned or self._orders or self._lost or self._gone)
+
+    def _take_in(self) -> list[Entry]:
+        """Have the core take what has come back and was ordered; return what was lost. While nobody else decides."""
+        while self._orders:
+            self._orders.popleft()()
+        now = self._timer()
+        while self._returned:
+            self._core.give_back(self._returned.popleft(), now)
+        self._gone.clear()  # which ends those that are not lent any more
+        return self._core.find_lost(now)
+
+    def _carry_out(self) -> None:
+        """Do what was decided. What an interrupt keeps from being begun is left for whoever comes next."""
+        todo = self._core.todo
+        self._begin_each(todo.connects, self._make)
+        self._begin_each(todo.checks, self._check)
+        self._begin_each(todo.closing, self._end)
+
+    def _begin_each(self, things: deque[Any], work: Callable[[Any], Any]) -> None:
+        while things:
+            try:
+                thing = things.popleft()
+            except IndexError:  # another thread is at it, too
+                return
+            try:
+                self._do(work, thing)
+            except BaseException:
+                things.append(thing)
+                raise
+
     # -- giving back
 
     def _give(self, entry: Entry) -> None:
         if not self._is_plain:
             if not self._is_ready(entry):
                 return
-        elif self._waiting or entry.retired is not None:
+        elif self._waiting:
             self._give_back(entry)
             return
         self._idle.append(entry)
-        if self._waiting:
+        if self._waiting or entry.retired is not None:
             self._hand_on()
 
     def _is_ready(self, entry: Entry) -> bool:
@@ -269,7 +339,7 @@ class PoolBase(Generic[C]):
         self._give_back(entry)
 
     def _hand_on(self) -> None:
-        """Give what is idle to who has begun to wait meanwhile."""
+        """Give what is idle to who has begun to wait meanwhile, or have it closed."""
         try:
             entry = self._idle.pop()
         except IndexError:  # somebody has taken it
@@ -281,16 +351,6 @@ class PoolBase(Generic[C]):
             return
         self._returned.append(entry)
         self._settle()
-
-    def _take_in(self) -> list[Entry]:
-        """Have the core take what has come back, and return what was lost. While nobody else decides."""
-        now = self._timer()
-        while self._returned:
-            self._core.give_back(self._returned.popleft(), now)
-        return self._core.find_lost(now) if self._core.lost else []
-
-    def _has_ended(self) -> None:
-        self._closing -= 1
 
     def _says_alive(self, answer: object) -> bool:
         """Tell what an answer of ``validate`` means."""
@@ -310,7 +370,7 @@ class PoolBase(Generic[C]):
         return entry
 
     def _entries(self) -> list[Entry]:
-        return self._decide(lambda: list(self._core.entries))
+        return self._look(lambda: self._core.entries)
 
     def _stats(self) -> PoolStats:
         from perfkit.pooling.stats import stats_of
@@ -319,25 +379,18 @@ class PoolBase(Generic[C]):
             self._core, timeouts=self._timeouts, waits=self._waits.histogram(), lifetimes=self._lifetimes.histogram()
         )
 
-    def _taken_todo(self) -> Todo | None:
-        """Return what is to be done, if anything. While nobody else decides."""
-        todo = self._core.take_todo()
-        if todo is not None:
-            self._closing += len(todo.closing)
-        return todo
-
-    def _carry_out(self, todo: Todo) -> None:
-        for attempt in todo.connects:
-            self._do(self._make, attempt)
-        for entry in todo.checks:
-            self._do(self._check, entry)
-        for entry in todo.closing:
-            self._do(self._end, entry)
-
     def _too_late(self, patience: float) -> Exception:
         """Return the error of a caller whose time is up. While nobody else decides."""
         self._timeouts += 1
-        return reports.timeout_error(self._core, patience)
+        stops_loop = not self._may_await and reports.runs_loop()
+        return reports.timeout_error(self._core, patience, is_watching=self._is_watching, stops_loop=stops_loop)
+
+    def _has_failed(self, attempt: Attempt, raised: BaseException) -> None:
+        """Take note that connect() has failed, and tell those who wait if no waiting will mend it."""
+        reports.log_failure(self.name, raised)
+        error, is_final = reports.kept(self.name, raised), why_final(raised) is not None
+        self._order(partial(self._core.failed, is_final=is_final), attempt, error, self._timer())
+        self._see_to_it()
 
     def _watch(self, entry: Entry) -> None:
         entry.taken_at, entry.taken_by = self._timer(), reports.where()
@@ -345,7 +398,7 @@ class PoolBase(Generic[C]):
     def _keep_up(self) -> None:
         """Do what time asks for, and see when it will next."""
         self._rings_at = math.inf
-        self._decide(self._core.tick, self._timer())
+        self._order(self._core.tick, self._timer())
         if self._is_watching:
             self._look_for_leaks()
         if len(self._sources) > 1:
@@ -355,13 +408,18 @@ class PoolBase(Generic[C]):
 
     def _see_to_it(self) -> None:
         """See to it that `_keep_up` is called when the next thing known is due."""
-        self._ring_by(time.monotonic() + self._decide(pause_of, self._core, self._timer(), self._options.leak_after))
+        pause = self._look(lambda: pause_of(self._core, self._timer(), self._options.leak_after))
+        self._ring_by(time.monotonic() + pause)
 
     def _ring_by(self, when: float) -> None:
         """See to it that `_keep_up` is called by then."""
         if when < self._rings_at:
             self._rings_at = when
-            self._ring_in(when - time.monotonic())
+            try:
+                self._ring_in(when - time.monotonic())
+            except BaseException:  # an interrupt; whoever comes next has it rung
+                self._rings_at = math.inf
+                raise
 
     def _look_for_leaks(self) -> None:
         now = self._timer()
@@ -380,23 +438,37 @@ class PoolBase(Generic[C]):
 
     def _needs_upkeep(self) -> bool:
         core = self._core
-        return not core.is_closed and bool(core.size or core.connecting or core.waiting or core.min_size)
+        if core.is_closed:
+            return bool(core.leaving)
+        return bool(core.size or core.connecting or core.waiting or core.min_size or core.leaving)
 
     def _is_warm_or_never(self) -> bool:
         core = self._core
         return core.is_closed or core.size >= core.min_size or (core.error is not None and core.is_final)
 
     def _is_over(self) -> bool:
-        return not (self._core.size or self._core.connecting or self._closing)
+        return not (self._core.size or self._core.connecting or self._core.leaving)
+
+    def _known(self) -> Held:
+        core = self._core
+        lost = [thing for thing in self._lost.copy() if isinstance(thing, Entry)]
+        entries = [*core.entries, *core.leaving.copy().values(), *lost]
+        return [(entry, entry.conn or (entry.watch and entry.watch())) for entry in entries]
+
+    def _before_fork(self) -> None:
+        """Hold all connections, or the child would let go of those in other threads' locals before it is told."""
+        self._held = self._known()
+
+    def _after_fork_in_parent(self) -> None:
+        self._held = []
 
     def _after_fork_in_child(self) -> None:
-        core = self._core
-        for entry in list(core.entries):
-            entry.is_over = True
+        core, held = self._core, self._held + self._known()
+        _parked.append(held)
+        for entry, _ in held:
+            entry.is_over = entry.is_ending = True
             entry.retire("forked")
-            _parked.append((entry, entry.watch and entry.watch()))  # its borrower alone may hold the connection
-        if core.todo is not None:
-            for attempt in core.todo.connects:
-                attempt.is_over = True
+        for attempt in core.todo.connects:
+            attempt.is_over = True
         self._begin()
         self._core.is_closed = core.is_closed

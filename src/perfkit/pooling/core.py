@@ -4,6 +4,10 @@ Pure: the time is passed in, and what is to be done (connect, close, check) is l
 every method here under its lock and does that after unlocking. The drivers own the fast path: they pop from ``idle``
 and append to it without a lock. What makes that safe: whoever begins to wait stands in ``waiting`` first and looks at
 ``idle`` then; whoever gives back appends to ``idle`` first and looks at ``waiting`` then. One of them sees the other.
+
+An interrupt may strike at any call, and what it strikes is not taken up again. So what belongs together changes without
+a call between, whoever is handed something leaves the queue afterwards, and what was begun is found again: entries and
+attempts by their ends, those to be closed in ``leaving``.
 """
 
 from __future__ import annotations
@@ -13,13 +17,13 @@ import weakref
 from collections import OrderedDict, deque
 from itertools import takewhile
 
-from perfkit._base.exceptions import without_frames
+from perfkit._base.exceptions import to_raise
 from perfkit.pooling.entry import Attempt, Entry
 from perfkit.pooling.errors import PoolClosed, PoolFull
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Protocol
 
     from perfkit.pooling.options import Options
@@ -30,13 +34,13 @@ if TYPE_CHECKING:
         since: float
 
         def nudge(self) -> None:
-            """Say that something is idle, which others may take first."""
+            """Say that something is idle, which others may take first; nothing if it isn't waited for any more."""
 
         def give(self, entry: Entry) -> bool:
             """Hand over a connection; False if it isn't waited for any more."""
 
         def fail(self, error: Exception) -> None:
-            """Hand over an error instead."""
+            """Hand over an error instead, if it is waited for still."""
 
 
 __all__ = ["REASONS", "Core", "Todo"]
@@ -45,14 +49,20 @@ REASONS = ("lifetime", "idle", "uses", "dead", "drained", "surplus", "discarded"
 
 
 class Todo:
-    """What a driver has to do once it has unlocked: entries to close, entries to check, connections to make."""
+    """What a driver has to do once it has unlocked: entries to close, entries to check, connections to make.
+
+    It takes them out one by one, without the lock.
+    """
 
     __slots__ = ("checks", "closing", "connects")
 
     def __init__(self) -> None:
-        self.closing: list[Entry] = []
-        self.checks: list[Entry] = []
-        self.connects: list[Attempt] = []
+        self.closing: deque[Entry] = deque()
+        self.checks: deque[Entry] = deque()
+        self.connects: deque[Attempt] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self.closing or self.checks or self.connects)
 
 
 class Core:
@@ -80,9 +90,9 @@ class Core:
         self.barging = barging  # seconds
         self.idle: deque[Entry] = deque()  # the last used is the next lent, so what isn't needed grows idle
         self.waiting: OrderedDict[Ticket, None] = OrderedDict()  # leaving it costs the same anywhere
-        self.entries: weakref.WeakSet[Entry] = weakref.WeakSet()
         self.lost: deque[Entry | Attempt] = deque()  # what finalisers have found
-        self.todo: Todo | None = None
+        self.leaving: dict[int, Entry] = {}  # those that are to be closed, until they are
+        self.todo = Todo()
         self.size = 0
         self.connecting = 0
         self.generation = 0  # counts drains: an attempt that began before one has made an old connection
@@ -93,6 +103,7 @@ class Core:
         self.retry_at = -math.inf
         self.created = self.errors = self.past_uses = self.turned_away = 0
         self.closed = dict.fromkeys(REASONS, 0)
+        self._entries: dict[int, weakref.ref[Entry]] = {}
         self._peak = 0
         self._backoff = backoff
         self._failures = 0  # in a row
@@ -113,6 +124,15 @@ class Core:
             random=random,
         )
 
+    @property
+    def entries(self) -> list[Entry]:
+        """The connections that are in the pool, lent or not, and not lost.
+
+        Of a pool that the collector is about to end, the weak references are gone already when a ``__del__`` closes it.
+        """
+        alive = [entry for reference in list(self._entries.values()) if (entry := reference()) is not None]
+        return list({id(entry): entry for entry in [*self.idle.copy(), *alive]}.values())
+
     # -- somebody wants one
 
     def ask(self, ticket: Ticket, now: float, *, again: bool = False) -> None:
@@ -123,7 +143,7 @@ class Core:
         if self.is_closed:
             self.check_open()
         if self.error is not None and self.is_final and now < self.retry_at and not self.size + self.connecting:
-            raise without_frames(self.error)
+            raise to_raise(self.error)
         self.is_used = True
         self.waiting[ticket] = None
         if again:
@@ -136,8 +156,7 @@ class Core:
             del self.waiting[ticket]
             self.turned_away += 1
             raise PoolFull(
-                f"{self.name}: {len(self.waiting)} callers wait for a connection already, and max_waiting is"
-                f" {self.max_waiting}",
+                f"{self.name}: as many callers wait for a connection already as may (max_waiting={self.max_waiting})",
                 pool=self.name,
             )
 
@@ -182,33 +201,49 @@ class Core:
     def hand_over(self, entry: Entry) -> None:
         """Give a connection to whoever waits the longest; make it idle if nobody does."""
         while self.waiting:
-            if self.waiting.popitem(last=False)[0].give(entry):
+            first = next(iter(self.waiting))
+            is_given = first.give(entry)
+            del self.waiting[first]
+            if is_given:
                 return
         self.idle.append(entry)
 
     def close(self, entry: Entry, reason: str, now: float) -> None:
         """Let go of a connection that nobody holds but the caller; somebody may have a new one in its place."""
         self._let_go(entry, reason)
-        self._to_do().closing.append(entry)
+        self.todo.closing.append(entry)
         self._plan(now)
+
+    def ending(self, entry: Entry) -> bool:
+        """Take note that a connection is being closed; False if it is already."""
+        is_first = not entry.is_ending
+        entry.is_ending = True
+        return is_first
+
+    def ended(self, entry: Entry) -> None:
+        """Take note that a connection was closed."""
+        self.leaving.pop(id(entry), None)
 
     def find_lost(self, now: float) -> list[Entry]:
         """Free the places of what nobody holds any more. It isn't closed: somebody may still use the connection."""
         found = []
         while self.lost:
-            thing = self.lost.popleft()
-            if isinstance(thing, Entry):
+            thing = self.lost[0]  # it ends but once, so it is there until its place is free
+            if isinstance(thing, Attempt):
+                if not thing.is_over:
+                    self._end(thing)
+            elif not thing.is_over:
                 self._let_go(thing, "lost")
                 found.append(thing)
-            else:
-                self._end(thing)
+            self.lost.popleft()
             self._plan(now)
         return found
 
     def suspect(self, entry: Entry, now: float) -> None:
         """Close a connection that was found dead; those that have been idle as long are to be checked before use."""
-        doubtful = [other for other in self._take_idle() if not self._keep_if(other, other.trusted_until > now)]
-        self._to_do().checks += doubtful
+        for other in self._each_idle():
+            if not self._keep_if(other, other.trusted_until > now):
+                self.todo.checks.append(other)
         self.close(entry, "dead", now)
         self.match()
 
@@ -217,16 +252,18 @@ class Core:
     def connected(self, attempt: Attempt, entry: Entry, now: float) -> None:
         """Take a new connection."""
         if any(other.holds(entry.conn) for other in self.entries):
-            entry.is_over = True
-            again = TypeError("connect() returned a connection that the pool has already: it has to make a new one")
-            self.failed(attempt, again, now, is_final=True)
+            twice = TypeError(
+                f"{self.name}: connect() returned a connection that the pool has already; it has to make a new one"
+            )
+            self.failed(attempt, twice, now, is_final=True)
             return
         self._end(attempt)
         self.error, self.is_final, self.retry_at, self._failures = None, False, -math.inf, 0
         self.note_peak()
+        self._entries[id(entry)] = weakref.ref(entry)
+        entry.is_over = False
         self.size += 1
         self.created += 1
-        self.entries.add(entry)
         if self.is_closed:
             self.close(entry, "closed", now)
         elif attempt.generation != self.generation:
@@ -254,8 +291,7 @@ class Core:
             pause = min(most, first * 2.0 ** min(self._failures - 1, 60))
             self.retry_at = now + pause * (0.5 + self._random() / 2)
         if is_final and not self.size and not self.connecting:
-            while self.waiting:
-                self._first().fail(error)
+            self._fail_all(error)
         self._plan(now)
 
     def fall_back(self, attempt: Attempt, entry: Entry, now: float) -> None:
@@ -283,10 +319,11 @@ class Core:
             if entry.expires_at <= now:
                 entry.retire("lifetime")
         if any(self._due_at(entry) <= now for entry in self.idle.copy()):
-            for entry in self._take_idle():
+            for entry in self._each_idle():
                 surplus = self.size > self.min_size and now - entry.idle_since >= self.max_idle
                 if not self._keep_if(entry, now < entry.expires_at and not surplus):
                     self.close(entry, "idle" if now < entry.expires_at else entry.retired or "lifetime", now)
+        self._close_the_rest()
         self.match()
         self._plan(now)
 
@@ -321,7 +358,7 @@ class Core:
 
     def close_idle(self, now: float) -> None:
         """Close what is idle beyond ``min_size``, the longest idle first."""
-        for entry in self._take_idle():
+        for entry in self._each_idle():
             if not self._keep_if(entry, self.size <= self.min_size):
                 self.close(entry, "idle", now)
         self.match()
@@ -341,14 +378,9 @@ class Core:
     def shut(self, now: float) -> None:
         """Close the pool: idle ones now, the others when they come back. Who waits gets PoolClosed."""
         self.is_closed = True
-        while self.waiting:
-            self._first().fail(PoolClosed(f"{self.name} was closed while a connection was waited for", pool=self.name))
-        self._retire(list(self.entries), "closed", now)
-
-    def take_todo(self) -> Todo | None:
-        """Return what is to be done, if anything, and begin anew."""
-        todo, self.todo = self.todo, None
-        return todo
+        self._fail_all(PoolClosed(f"{self.name} was closed while a connection was waited for", pool=self.name))
+        self._retire(self.entries, "closed", now)
+        self._close_the_rest()
 
     def note_peak(self) -> int:
         """Return the most connections that were in use at once.
@@ -357,10 +389,9 @@ class Core:
         """
         idle = self.idle.copy()
         untouched = list(takewhile(lambda entry: entry.noted_uses == entry.uses, idle))
+        numbers = set(map(id, idle))
         for entry in self.entries:
-            entry.noted_uses = -1
-        for entry in idle:
-            entry.noted_uses = entry.uses
+            entry.noted_uses = entry.uses if id(entry) in numbers else -1
         self._peak = max(self._peak, self.size - len(untouched))
         return self._peak
 
@@ -377,17 +408,26 @@ class Core:
             self.idle.append(entry)
         elif now - next(iter(self.waiting)).since < self.barging:
             self.idle.append(entry)
-            self._first().nudge()
+            first = self._first()
+            first.nudge()
+            del self.waiting[first]
         else:
             self.hand_over(entry)
 
-    def _to_do(self) -> Todo:
-        if self.todo is None:
-            self.todo = Todo()
-        return self.todo
-
     def _first(self) -> Ticket:
-        return self.waiting.popitem(last=False)[0]
+        return next(iter(self.waiting))
+
+    def _fail_all(self, error: Exception) -> None:
+        while self.waiting:
+            first = self._first()
+            first.fail(error)
+            del self.waiting[first]
+
+    def _close_the_rest(self) -> None:
+        """Have those closed that an interrupt has kept from it."""
+        known = set(map(id, self.todo.closing))
+        rest = [entry for key, entry in list(self.leaving.items()) if not entry.is_ending and key not in known]
+        self.todo.closing.extend(rest)
 
     def _end(self, attempt: Attempt) -> None:
         attempt.is_over = True
@@ -395,31 +435,35 @@ class Core:
 
     def _let_go(self, entry: Entry, reason: str) -> None:
         self.note_peak()
+        if reason != "lost":
+            self.leaving[id(entry)] = entry
         entry.is_over = True
-        self.entries.discard(entry)
         self.size -= 1
         self.past_uses += entry.uses
         self.closed[reason] += 1
+        self._entries.pop(id(entry), None)
 
     def _retire(self, entries: Iterable[Entry], reason: str, now: float) -> None:
         for entry in entries:
             entry.retire(reason)
-        for entry in self._take_idle():
+        for entry in self._each_idle():
             if not self._keep_if(entry, entry.retired is None):
                 self.close(entry, entry.retired or reason, now)
 
-    def _take_idle(self) -> list[Entry]:
-        """Take all idle ones, the longest idle first; others may take some meanwhile, or give some back."""
-        taken = []
+    def _each_idle(self) -> Iterator[Entry]:
+        """Take one idle one after the other, the longest idle first; others may take some meanwhile, or give some back.
+
+        One at a time, so that an interrupt loses one.
+        """
         for _ in range(len(self.idle)):
             try:
-                taken.append(self.idle.popleft())
+                entry = self.idle.popleft()
             except IndexError:
-                break
-        return taken
+                return
+            yield entry
 
     def _keep_if(self, entry: Entry, is_good: bool) -> bool:
-        """Put an idle one back if it is good; what was taken in order is in order again."""
+        """Put an idle one back if it is good; when each had its turn they are in order again."""
         if is_good:
             self.idle.append(entry)
         return is_good
@@ -445,4 +489,5 @@ class Core:
             if self.connecting or now < self.retry_at:
                 return
             wanted = 1
-        self._to_do().connects += [self.attempt() for _ in range(wanted)]
+        for _ in range(wanted):
+            self.todo.connects.append(self.attempt())

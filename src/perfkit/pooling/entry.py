@@ -29,6 +29,7 @@ class Entry:
         "created",
         "expires_at",
         "idle_since",
+        "is_ending",
         "is_over",
         "key",
         "lost",
@@ -59,7 +60,8 @@ class Entry:
         self.taken_by: tuple[str, ...] = ()  # and where to
         self.watch: Any = None  # tells that the connection is gone, where that can be told; see Lent
         self.lost = lost
-        self.is_over = False  # it has left the pool
+        self.is_over = True  # it is not in the pool: not yet, or it has left it
+        self.is_ending = False  # somebody closes it
 
     def retire(self, reason: str) -> None:
         """Have it closed when it comes back. Who looks takes no lock, so the order counts; see `PoolBase._give`."""

@@ -2,7 +2,7 @@
 
 from perfkit.errors import PerfkitError
 
-__all__ = ["NotLent", "PoolClosed", "PoolError", "PoolFull", "PoolLoopError", "PoolTimeout"]
+__all__ = ["NotLent", "PoolClosed", "PoolError", "PoolFull", "PoolLoopError", "PoolReentered", "PoolTimeout"]
 
 
 class PoolError(PerfkitError):
@@ -34,3 +34,11 @@ class NotLent(PoolError, ValueError):
 
 class PoolLoopError(PoolError, RuntimeError):
     """A `perfkit.AsyncPool` was used in an event loop other than the one it was first used in."""
+
+
+class PoolReentered(PoolError, RuntimeError):
+    """A signal handler or a finaliser would have to wait for what its own thread is in the middle of.
+
+    It runs while that thread holds a pool's lock, and may have a connection that is idle, look, order and give back;
+    but not wait for a connection.
+    """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Generic
 
+from perfkit.pooling import reports
 from perfkit.pooling.base import C
 
 TYPE_CHECKING = False
@@ -18,31 +19,37 @@ __all__ = ["Lease", "Ticket", "WatchedLease"]
 
 
 class Ticket:
-    """A thread's place in the queue."""
+    """A thread's place in the queue. It is told once: ``is_told`` and the gate change with no call between."""
 
-    __slots__ = ("_gate", "entry", "error", "since")
+    __slots__ = ("_gate", "entry", "error", "is_told", "since")
 
     def __init__(self, since: float) -> None:
         self.since = since
         self.entry: Entry | None = None
         self.error: Exception | None = None
+        self.is_told = False
         self._gate = threading.Lock()
         self._gate.acquire()
 
     def give(self, entry: Entry) -> bool:
         """Hand over a connection; False if it isn't waited for any more."""
-        self.entry = entry
+        if self.is_told:
+            return False
+        self.entry, self.is_told = entry, True
         self._gate.release()
         return True
 
     def nudge(self) -> None:
-        """Say that something is idle, which others may take first."""
-        self._gate.release()
+        """Say that something is idle, which others may take first; nothing if it isn't waited for any more."""
+        if not self.is_told:
+            self.is_told = True
+            self._gate.release()
 
     def fail(self, error: Exception) -> None:
-        """Hand over an error instead."""
-        self.error = error
-        self._gate.release()
+        """Hand over an error instead, if it is waited for still."""
+        if not self.is_told:
+            self.error, self.is_told = error, True
+            self._gate.release()
 
     def wait(self, timeout: float) -> bool:
         """Wait until something is given; False if the time is up."""
@@ -81,6 +88,14 @@ class Lease(Generic[C]):
             self._pool._give(entry)
         else:
             self._pool._give_after(entry, kind)
+
+    def __repr__(self) -> str:
+        return reports.lease(self, self._pool.name, is_entered=self._is_entered)
+
+    if not TYPE_CHECKING:  # or type checkers would take it for a connection, too
+
+        def __getattr__(self, name: str) -> object:
+            raise AttributeError(reports.no_attribute(self, name, "with"))
 
     async def __aenter__(self) -> C:
         raise TypeError("a Pool is for threads and would stop the event loop: use `with`, or a perfkit.AsyncPool")

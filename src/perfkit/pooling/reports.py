@@ -7,20 +7,23 @@ import itertools
 import sys
 import warnings
 
-from perfkit._base.exceptions import without_frames
+from perfkit._base.exceptions import annotate, outlined, to_raise
+from perfkit._base.logs import logger
 from perfkit.errors import BreakerOpen
-from perfkit.pooling.errors import PoolTimeout
+from perfkit.pooling.errors import PoolReentered, PoolTimeout
+from perfkit.pooling.sources import why_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
     from perfkit.pooling.core import Core
     from perfkit.pooling.entry import Entry
 
 _numbers = itertools.count(1)
 _FRAMES = 3
+_LEAKS = "; with leak_after=60 it logs where a connection was taken that is lent for more than 60 s"
+_STOPS = "; an event loop runs in this thread, and stood still while this waited: use a perfkit.AsyncPool there"
 
 
 def name_of(name: object, connect: object) -> str:
@@ -33,21 +36,49 @@ def name_of(name: object, connect: object) -> str:
     return name
 
 
-def timeout_error(core: Core, patience: float) -> Exception:
+def kept(name: str, raised: BaseException) -> Exception:
+    """Return the error of an attempt to connect as it is kept, for whoever is told of it."""
+    error: BaseException = raised
+    if not isinstance(error, Exception):
+        error = RuntimeError(f"connect() raised {raised!r}")
+        error.__cause__ = raised
+    found = outlined(error)
+    if found is not raised:
+        raised.__traceback__ = None  # or one that is raised again and again would be longer each time
+    why = why_final(raised)
+    if why is not None:
+        annotate(found, heading := _could_not(name), f"{heading}, and does not try again at once: {why}")
+    return found
+
+
+def timeout_error(core: Core, patience: float, *, is_watching: bool, stops_loop: bool) -> Exception:
     """Return the error of a caller whose time is up. Under the lock."""
     if core.error is not None and not core.size:
-        error = without_frames(core.error)
-        error.add_note(f"{core.name} could not connect within {patience:g} s")
+        error = to_raise(core.error)
+        if not core.is_final:  # then it has a note already
+            annotate(error, heading := _could_not(core.name), f"{heading} within {patience:g} s")
         return error
     lent = core.size - len(core.idle)
+    hints = [_LEAKS] if lent and not is_watching else []
+    hints += [_STOPS] if stops_loop else []
     found = PoolTimeout(
-        f"{core.name}: no connection came free within {patience:g} s; {lent} of at most {core.max_size} are in use,"
-        f" {core.connecting} are being made, {len(core.waiting)} other callers wait",
+        f"{core.name}: no connection came free within {patience:g} s (in use: {lent} of at most {core.max_size}; being"
+        f" made: {core.connecting}; others who wait: {len(core.waiting)})" + "".join(hints),
         pool=core.name,
         timeout=patience,
     )
     found.__cause__ = core.error
     return found
+
+
+def _could_not(name: str) -> str:
+    return f"{name} could not connect"
+
+
+def runs_loop() -> bool:
+    """Tell whether an event loop runs in this thread. In a program that has no asyncio none does."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def not_lent(name: str, conn: object, entries: Iterable[Entry]) -> str:
@@ -58,6 +89,35 @@ def not_lent(name: str, conn: object, entries: Iterable[Entry]) -> str:
             " gives it back by itself"
         )
     return f"this connection isn't lent by {name}: release() and discard() take what its acquire() returned, once"
+
+
+def reentered(name: str) -> Exception:
+    """Return the error of code that would wait for what its own thread is in the middle of."""
+    return PoolReentered(
+        f"{name}: a signal handler or a finaliser runs in the middle of what its thread does with a pool, and would"
+        " wait for that: it may take a connection that is idle, but not wait for one. Have another thread do this, or"
+        " do it later",
+        pool=name,
+    )
+
+
+def lease(thing: object, name: str, *, is_entered: bool) -> str:
+    """Return how a lease shows itself."""
+    return f"<{type(thing).__name__} of {name!r}: {'entered' if is_entered else 'not entered'}; not the connection>"
+
+
+def no_attribute(thing: object, name: str, block: str) -> str:
+    """Return why a lease has no such attribute, to whoever takes it for the connection."""
+    return (
+        f"{type(thing).__name__!r} object has no attribute {name!r}: pool.connection() is for a block and is not the"
+        f" connection itself; write `{block} pool.connection() as conn:` and use conn in it"
+    )
+
+
+def warn_of_unclosed(pool: object, close: str) -> None:
+    """Warn of a pool that was dropped, as Python does of sockets. For a finaliser."""
+    said = f"{pool!r} was dropped, and nobody closes its connections now: call {close}() when you are done with a pool"
+    warnings.warn(said, ResourceWarning, source=pool, stacklevel=2)
 
 
 def where() -> tuple[str, ...]:
@@ -74,7 +134,7 @@ def where() -> tuple[str, ...]:
 
 def log_leak(name: str, seconds: float, taken_by: tuple[str, ...]) -> None:
     """Log a connection that is lent for long."""
-    _logger().warning(
+    logger("pooling").warning(
         "%s: a connection is lent for %.1f s; it was taken at %s", name, seconds, ", from ".join(taken_by)
     )
 
@@ -84,7 +144,7 @@ def warn_of_lost(name: str, lost: list[Entry]) -> None:
     for entry in lost:
         taken = f"; it was taken at {', from '.join(entry.taken_by)}" if entry.taken_by else ""
         said = f"{name}: a connection was never given back, and nobody holds it any more{taken}"
-        _logger().warning("%s", said)
+        logger("pooling").warning("%s", said)
         with contextlib.suppress(ResourceWarning):  # where warnings are errors this is no place to raise one
             warnings.warn(said, ResourceWarning, stacklevel=2)
 
@@ -93,42 +153,35 @@ def log_failure(name: str, error: BaseException) -> None:
     """Log an attempt to connect that failed; a breaker's refusal is none."""
     if isinstance(error, BreakerOpen):
         return
-    _logger().warning("%s could not connect: %s: %s", name, type(error).__name__, error)
+    logger("pooling").warning("%s could not connect: %s: %s", name, type(error).__name__, error)
 
 
 def log_dead(name: str, why: object) -> None:
     """Log a connection that was found dead."""
     said = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else why
-    _logger().info("%s: a connection is dead (%s); it is replaced", name, said)
+    logger("pooling").info("%s: a connection is dead (%s); it is replaced", name, said)
 
 
 def log_reset(name: str) -> None:
     """Log a reset that failed."""
-    _logger().warning("%s: reset() failed; the connection is closed", name, exc_info=True)
+    logger("pooling").warning("%s: reset() failed; the connection is closed", name, exc_info=True)
 
 
 def log_close(name: str) -> None:
     """Log a close that failed."""
-    _logger().warning("%s: closing a connection failed", name, exc_info=True)
+    logger("pooling").warning("%s: closing a connection failed", name, exc_info=True)
 
 
 def log_close_awaits(name: str) -> None:
     """Log a close that wasn't awaited."""
-    _logger().warning("%s: close() is a coroutine function, which was not awaited: use a perfkit.AsyncPool", name)
+    logger("pooling").warning(
+        "%s: close() is a coroutine function, which was not awaited: use a perfkit.AsyncPool", name
+    )
 
 
 def log_left(name: str, patience: float, size: int, connecting: int, closing: int) -> None:
     """Log what was not closed in time."""
-    _logger().warning(
-        "%s is closed, but after %g s %d connections are lent still, %d being made and %d being closed",
+    logger("pooling").warning(
+        "%s is closed, but not all were back after %g s (lent: %d; being made: %d; being closed: %d)",
         *(name, patience, size, connecting, closing),
     )
-
-
-def _logger() -> Any:
-    import logging
-
-    found = logging.getLogger("perfkit.pooling")
-    if not found.handlers:  # without one, Python itself would print warnings on stderr
-        found.addHandler(logging.NullHandler())
-    return found

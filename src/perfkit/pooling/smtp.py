@@ -10,7 +10,7 @@ from perfkit import registry
 from perfkit.pooling.smtp_crew import Crew
 from perfkit.pooling.smtp_errand import Errand, SessionEnds
 from perfkit.pooling.smtp_lent import LentSMTP
-from perfkit.pooling.smtp_message import prepare
+from perfkit.pooling.smtp_message import check_are_many, prepare
 from perfkit.pooling.smtp_options import options_of
 from perfkit.pooling.smtp_stats import SMTPStats, Tally
 from perfkit.pooling.smtp_transport import SocketConnection
@@ -57,7 +57,8 @@ class SMTPPool:
         max_size: how many connections there may be at once.
         min_size: how many are kept however long they are idle.
         max_uses: how many mails one takes before it is replaced (providers allow 25 to 100); None for any number.
-        timeout: seconds for each of: a connection to come free, connecting, each answer of the server.
+        timeout: seconds for each of: a connection to come free, each answer of the server. Connecting and the greeting
+            have four fifths of it, so that who waits for a connection learns why there is none.
         final_timeout: seconds for the server's word on a mail it has: long, because who gives up there doesn't know
             whether it was sent (RFC 5321, section 4.5.3.2.6, asks for ten minutes).
         max_idle: seconds after which an idle connection is closed; servers do it after one to five minutes.
@@ -137,7 +138,7 @@ class SMTPPool:
             breaker=breaker,
             backoff=backoff,
             leak_after=leak_after,
-            name=f"{self.name} connections",
+            name=f"{self.name} pool",
         )
         registry.register(self, part="pooling")
 
@@ -149,6 +150,11 @@ class SMTPPool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    async def __aenter__(self) -> SMTPPool:
+        raise TypeError("an SMTPPool is for threads and would stop the event loop: use a perfkit.AsyncSMTPPool")
+
+    async def __aexit__(self, *_: object) -> None: ...
 
     def send(self, message: Mail, to_addrs: Recipients = None, from_addr: str | None = None) -> Delivery:
         """Send one mail; return what has become of it.
@@ -172,39 +178,55 @@ class SMTPPool:
             TypeError, ValueError: it is no message, or has no sender or recipients, or an address is none; one with a
                 line break would be a command.
 
-        Interrupted by KeyboardInterrupt, the exception has a note if nobody knows whether the mail was delivered.
+        Interrupted by KeyboardInterrupt, the exception has a note if the mail was taken by then, or may have been.
 
         Cost: where the server offers PIPELINING, two round trips on a connection that is there; else four and one for
         each further recipient.
         """
         errand = Errand(prepare(message, to_addrs, from_addr))
         waiting = [errand]
-        self._carry(Trip(lambda: waiting.pop() if waiting else None, self._tally))
-        return errand.outcome()
+        try:
+            self._carry(Trip(lambda: waiting.pop() if waiting else None, self._tally))
+            return errand.outcome()
+        except BaseException as error:
+            errand.broken_off(error, self._options.terms.server)
+            self._tally.end(errand)
+            raise
 
     def send_many(
         self, messages: Iterable[Mail], progress: Callable[[Delivery], object] | None = None
     ) -> list[Delivery]:
         """Send mails, each to the recipients in its headers; return what has become of each, in their order.
 
-        A mail that can't be sent fails alone: its `Delivery` has the ``error`` that `send` would raise. Where the
+        A mail that can't be sent fails alone: its `Delivery` has the ``error`` that `send` would raise. So does what is
+        no message at all; the error names its place. Where the
         server offers PIPELINING, the envelope of a mail goes out with the content of the one before. Further
         connections, up to ``max_size``, are opened while mails wait.
 
         Args:
-            messages: messages as for `send`. They are taken from an iterator as they are sent, at most eight for each
-                connection ahead; it runs in the calling thread.
+            messages: a list, or another iterable, of messages as for `send`. They are taken from an iterator as they
+                are sent, at most eight for each connection ahead; it runs in the calling thread.
             progress: called with each `Delivery`, as soon as may be, in the calling thread.
 
         What ``messages`` or ``progress`` raises is raised here, once the mails under way are finished; those that wait
-        are not sent then. Whoever must know which were, passes ``progress``. If there is no connection to be had at
-        all, every mail that is left fails with that error, without another try.
+        are not sent then. Interrupted by KeyboardInterrupt, it waits for nothing. Either error has a note that says how
+        many mails were taken, and which may have been; whoever must know each, passes ``progress``. If there is no
+        connection to be had at all, every mail that is left fails with that error, without another try.
+
+        Raises:
+            TypeError: ``messages`` is one message, or nothing that messages could be taken from. Nothing was sent.
         """
-        with Crew(self._carry, self._tally, self._max_size, progress) as crew:
-            for message in messages:
-                crew.give(message)
-            crew.finish()
-        return crew.batch.deliveries()
+        check_are_many(messages, may_await=False)
+        crew = Crew(self._carry, self._options.terms.server, self._tally, self._max_size, progress)
+        try:
+            with crew:
+                for message in messages:
+                    crew.give(message)
+                crew.finish()
+            return crew.batch.deliveries()
+        except BaseException as error:
+            crew.give_account(error)
+            raise
 
     @contextmanager
     def connection(self) -> Iterator[smtplib.SMTP]:
@@ -260,9 +282,8 @@ class SMTPPool:
                 if session.was_stale:
                     self._pool.drain()
                 trip.session_ended(error, session)
-            except BaseException as error:
+            except BaseException:  # whoever made the trip concludes its mails
                 self._pool.discard(connection)
-                trip.broken_off(error, session)
                 raise
             else:
                 trip.look()

@@ -11,7 +11,7 @@ from perfkit.pooling.aio import AsyncPool
 from perfkit.pooling.smtp_aio_crew import Crew
 from perfkit.pooling.smtp_aio_transport import LoopConnection
 from perfkit.pooling.smtp_errand import Errand, SessionEnds
-from perfkit.pooling.smtp_message import prepare
+from perfkit.pooling.smtp_message import check_are_many, prepare
 from perfkit.pooling.smtp_options import options_of
 from perfkit.pooling.smtp_stats import SMTPStats, Tally
 from perfkit.pooling.smtp_trip import Trip
@@ -33,8 +33,9 @@ class AsyncSMTPPool:
     milliseconds for each megabyte of attachments.
 
     Cancellation: a mail that was not handed over is not delivered. If a task is cancelled after the final dot and
-    before the server's word, nobody knows: the CancelledError has a note that says so, and `stats` counts it. A
-    connection that was in the middle of something is closed, and its place in the pool is free.
+    before the server's word, nobody knows: the CancelledError has a note that says so, and `stats` counts it. What
+    `asyncio.timeout` and `asyncio.wait_for` raise has that error as its ``__cause__``. A connection that was in the
+    middle of something is closed, and its place in the pool is free.
 
     Used by one event loop. Close it with ``await pool.aclose()``, or use it with ``async with``.
     """
@@ -96,7 +97,7 @@ class AsyncSMTPPool:
             close=LoopConnection.close,
             breaker=breaker,
             backoff=backoff,
-            name=f"{self.name} connections",
+            name=f"{self.name} pool",
         )
         registry.register(self, part="pooling")
 
@@ -109,12 +110,22 @@ class AsyncSMTPPool:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def __enter__(self) -> AsyncSMTPPool:
+        raise TypeError("an AsyncSMTPPool is for tasks: use `async with`, or a perfkit.SMTPPool")
+
+    def __exit__(self, *_: object) -> None: ...
+
     async def send(self, message: Mail, to_addrs: Recipients = None, from_addr: str | None = None) -> Delivery:
         """Send one mail; return what has become of it. See `SMTPPool.send`."""
         errand = Errand(prepare(message, to_addrs, from_addr))
         waiting = [errand]
-        await self._carry(Trip(lambda: waiting.pop() if waiting else None, self._tally))
-        return errand.outcome()
+        try:
+            await self._carry(Trip(lambda: waiting.pop() if waiting else None, self._tally))
+            return errand.outcome()
+        except BaseException as error:
+            errand.broken_off(error, self._options.terms.server)
+            self._tally.end(errand)
+            raise
 
     async def send_many(
         self,
@@ -125,14 +136,20 @@ class AsyncSMTPPool:
 
         ``messages`` may be an asynchronous iterator. ``progress`` is an ordinary function, called on the event loop.
 
-        Cancelled, nothing more is sent, and what is under way is broken off; see the class.
+        Cancelled, nothing more is sent, and what is under way is broken off; the CancelledError has a note that says
+        how many mails were taken by then, and which may have been.
         """
-        async with Crew(self._carry, self._tally, self._max_size, progress) as crew:
-            async with aclosing(_each(messages)) as each:
+        check_are_many(messages, may_await=True)
+        crew = Crew(self._carry, self._options.terms.server, self._tally, self._max_size, progress)
+        try:
+            async with crew, aclosing(_each(messages)) as each:
                 async for message in each:
                     await crew.give(message)
-            await crew.finish()
-        return crew.batch.deliveries()
+                await crew.finish()
+            return crew.batch.deliveries()
+        except BaseException as error:
+            crew.give_account(error)
+            raise
 
     async def warm(self) -> None:
         """Open ``min_size`` connections now."""
@@ -162,9 +179,8 @@ class AsyncSMTPPool:
                 if session.was_stale:
                     self._pool.drain()
                 trip.session_ended(error, session)
-            except BaseException as error:
+            except BaseException:  # whoever made the trip concludes its mails
                 self._pool.discard(connection)
-                trip.broken_off(error, session)
                 raise
             else:
                 trip.look()

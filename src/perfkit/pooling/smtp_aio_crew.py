@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from perfkit.pooling.smtp_message import prepare
+from perfkit.pooling.smtp_errand import stopped_by
+from perfkit.pooling.smtp_message import prepare_nth
 from perfkit.pooling.smtp_trip import Batch, Trip, not_sent
 
 if TYPE_CHECKING:
@@ -25,17 +26,18 @@ class Crew:
     def __init__(
         self,
         carry: Callable[[Trip], Awaitable[None]],
+        server: str,
         tally: Tally,
         max_carriers: int,
         progress: Callable[[Delivery], object] | None,
     ) -> None:
-        self.batch = Batch(max_carriers)
+        self.batch = Batch(max_carriers, tally.end)
+        self._server = server
         self._carry = carry
         self._tally = tally
         self._progress = progress
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._notes: list[str] = []
 
     async def __aenter__(self) -> Crew:
         return self
@@ -43,17 +45,21 @@ class Crew:
     async def __aexit__(self, kind: object, error: BaseException | None, _: object) -> None:
         self.batch.stop()
         self._changed.set()
-        if error is not None and not isinstance(error, Exception):
+        is_broken_off = error is not None and not isinstance(error, Exception)
+        if is_broken_off:
             self._break_off()
         try:
-            await asyncio.gather(*self._tasks)
-        except asyncio.CancelledError as cancelled:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        except asyncio.CancelledError:
             self._break_off()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            for note in self._notes:
-                (error or cancelled).add_note(note)
-            if error is None or isinstance(error, Exception):
+            if not is_broken_off:
                 raise
+
+    def give_account(self, error: BaseException) -> None:
+        """Have what ends `send_many` early say what has become of the mails."""
+        if said := self.batch.account(self._server):
+            error.add_note(said)
 
     def _break_off(self) -> None:
         for task in self._tasks:
@@ -62,7 +68,7 @@ class Crew:
     async def give(self, message: Mail) -> None:
         """Have a mail sent; wait until there is room for the next."""
         try:
-            letter = prepare(message)
+            letter = prepare_nth(message, self.batch.given)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is this mail's alone)
             self.batch.add_failed(not_sent(message, error))
         else:
@@ -98,14 +104,15 @@ class Crew:
         try:
             while await self._waits_for_mail():
                 await self._carry(trip)
-        except asyncio.CancelledError as error:
-            self._notes += getattr(error, "__notes__", [])
-            raise
-        except Exception as error:  # noqa: BLE001 (it goes to the mails that are left)
-            self.batch.leave(trip.unload(), error)
+        except BaseException as error:
+            trip.broken_off(error, self._server)
+            self.batch.leave(trip.unload(), stopped_by(error))
+            if not isinstance(error, Exception):
+                raise
         else:
             self.batch.leave([], None)
-        self._changed.set()
+        finally:
+            self._changed.set()
 
     async def _waits_for_mail(self) -> bool:
         while not self.batch.has_waiting and not self.batch.may_go:
@@ -120,6 +127,5 @@ class Crew:
 
     def end(self, errand: Errand) -> None:
         """A mail has its delivery."""
-        self._tally.end(errand)
         self.batch.done(errand)
         self._changed.set()

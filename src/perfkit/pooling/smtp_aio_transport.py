@@ -13,8 +13,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from perfkit.pooling.smtp_opening import opening, quitting
 from perfkit.pooling.smtp_replies import Reply, ReplyParser
 from perfkit.pooling.smtp_session import Session
-from perfkit.pooling.smtp_steps import REPLY, SECURE, VERDICT, Ask, Content
-from perfkit.pooling.smtp_transport import GOODBYE, PIECE, injected, literal, lost, timed_out, trust
+from perfkit.pooling.smtp_steps import SECURE, Ask, Content, Wanted
+from perfkit.pooling.smtp_transport import (
+    GOODBYE,
+    PIECE,
+    handshake,
+    injected,
+    literal,
+    lost,
+    patience,
+    timed_out,
+    unanswered,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,8 +61,8 @@ class LoopConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         encrypted = options.terms.tls == "implicit"
         try:
-            with trust(options.terms.server):
-                async with asyncio.timeout(options.timeout):
+            with handshake(options):
+                async with asyncio.timeout(options.connect_timeout):
                     transport, self = await loop.create_connection(
                         lambda: cls(options),
                         options.host,
@@ -62,7 +72,7 @@ class LoopConnection(asyncio.Protocol):
                         server_hostname=options.host if encrypted else None,
                     )
         except TimeoutError as error:
-            raise timed_out(options.terms.server, "did not take our connection", options.timeout) from error
+            raise timed_out(options.terms.server, "did not take our connection", options.connect_timeout) from error
         name = options.local_hostname or literal(transport.get_extra_info("sockname"))
         features = await self.run(opening(options.terms, name))
         self.session = Session(options.terms.server, features, options.max_uses)
@@ -88,14 +98,12 @@ class LoopConnection(asyncio.Protocol):
     async def _do(self, step: Any) -> Any:
         if isinstance(step, bytes):
             return await self._write(step, 0, None)
-        if step is REPLY:
-            return await self._read(self._timeout)
         if isinstance(step, Content):
             return await self._write(step.data, step.end, step)
-        if step is VERDICT:
-            return await self._read(self._options.final_timeout)
         if step is SECURE:
             return await self._secure()
+        if isinstance(step, Wanted):
+            return await self._read(step)
         assert isinstance(step, Ask)  # noqa: S101 (there are no others)
         answer = step.function(*step.arguments)
         return await answer if inspect.isawaitable(answer) else answer
@@ -108,30 +116,34 @@ class LoopConnection(asyncio.Protocol):
                 content.errand.is_out = True
             self._transport.write(data[at : at + PIECE])
             if self._is_full:
-                await self._until(lambda: not self._is_full, "took nothing of what was sent to it", self._timeout)
+                try:
+                    await self._until(lambda: not self._is_full, self._timeout)
+                except TimeoutError as error:
+                    raise timed_out(self._server, "took nothing of what was sent to it", self._timeout) from error
 
-    async def _read(self, patience: float) -> Reply:
-        if (said := self._parser.next()) is None:
-            found: list[Reply] = []
-            await self._until(lambda: self._has_reply(found), "did not answer", patience)
-            said = found[0]
-        return said
+    async def _read(self, wanted: Wanted) -> Reply:
+        if (said := self._parser.next()) is not None:
+            return said
+        found: list[Reply] = []
+        timeout = patience(wanted, self._options, self._timeout)
+        try:
+            await self._until(lambda: self._has_reply(found), timeout)
+        except TimeoutError as error:
+            raise unanswered(wanted, self._options, timeout) from error
+        return found[0]
 
     def _has_reply(self, found: list[Reply]) -> bool:
         if (said := self._parser.next()) is not None:
             found.append(said)
         return bool(found)
 
-    async def _until(self, condition: Callable[[], bool], what: str, patience: float) -> None:
-        """Wait for something to come true, which the server has to do something for."""
-        try:
-            async with asyncio.timeout(patience):
-                while not condition():
-                    self._refuse_if_ended()
-                    self._news = self._loop.create_future()
-                    await self._news
-        except TimeoutError as error:
-            raise timed_out(self._server, what, patience) from error
+    async def _until(self, condition: Callable[[], bool], timeout: float) -> None:
+        """Wait for something to come true, which the server has to do something for; raise TimeoutError if it isn't."""
+        async with asyncio.timeout(timeout):
+            while not condition():
+                self._refuse_if_ended()
+                self._news = self._loop.create_future()
+                await self._news
 
     def _refuse_if_ended(self) -> None:
         if self._ended.done() or self._transport.is_closing():
@@ -140,7 +152,7 @@ class LoopConnection(asyncio.Protocol):
     async def _secure(self) -> None:
         if not self._parser.is_empty:
             raise injected(self._server)
-        with trust(self._server):
+        with handshake(self._options):
             transport = await self._loop.start_tls(
                 self._transport,
                 self,

@@ -6,7 +6,8 @@ import threading
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
-from perfkit.pooling.smtp_message import prepare
+from perfkit.pooling.smtp_errand import stopped_by
+from perfkit.pooling.smtp_message import prepare_nth
 from perfkit.pooling.smtp_trip import Batch, Trip, not_sent
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ class Crew:
     def __init__(
         self,
         carry: Callable[[Trip], None],
+        server: str,
         tally: Tally,
         max_carriers: int,
         progress: Callable[[Delivery], object] | None,
     ) -> None:
-        self.batch = Batch(max_carriers)
+        self.batch = Batch(max_carriers, tally.end)
+        self._server = server
         self._carry = carry
         self._tally = tally
         self._progress = progress
@@ -48,10 +51,17 @@ class Crew:
             for thread in self._threads:
                 thread.join()
 
+    def give_account(self, error: BaseException) -> None:
+        """Have what ends `send_many` early say what has become of the mails."""
+        with self._changed:
+            said = self.batch.account(self._server)
+        if said:
+            error.add_note(said)
+
     def give(self, message: Mail) -> None:
         """Have a mail sent; wait until there is room for the next."""
         try:
-            letter = prepare(message)
+            letter = prepare_nth(message, self.batch.given)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is this mail's alone)
             with self._changed:
                 self.batch.add_failed(not_sent(message, error))
@@ -97,8 +107,9 @@ class Crew:
         try:
             while self._waits_for_mail():
                 self._carry(trip)
-        except Exception as error:  # noqa: BLE001 (it goes to the mails that are left)
-            self._leave(trip.unload(), error)
+        except BaseException as error:  # noqa: BLE001 (it goes to the mails that are left)
+            trip.broken_off(error, self._server)
+            self._leave(trip.unload(), stopped_by(error))
         else:
             self._leave([], None)
 
@@ -124,7 +135,6 @@ class Crew:
 
     def end(self, errand: Errand) -> None:
         """A mail has its delivery."""
-        self._tally.end(errand)
         with self._changed:
             self.batch.done(errand)
             self._changed.notify_all()

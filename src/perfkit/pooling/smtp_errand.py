@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perfkit.pooling.delivery import Delivery
-from perfkit.pooling.smtp_errors import DeliveryRefused, DeliveryUnknown
+from perfkit.pooling.smtp_errors import DeliveryRefused, DeliveryUnknown, MailConnectionLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from perfkit.pooling.smtp_replies import Reply
 
-__all__ = ["MAX_TRIES", "Errand", "Letter", "SessionEnds"]
+__all__ = ["MAX_TRIES", "Errand", "Letter", "SessionEnds", "stopped_by"]
 
 _SHOWN = 3  # of the recipients that were refused
 MAX_TRIES = 3  # connections that may fail under one mail
@@ -51,19 +51,43 @@ class SessionEnds(Exception):
 class Errand:
     """A letter, what the server has said of it in this session, and in the end its `Delivery`."""
 
-    __slots__ = ("accepted", "delivery", "is_out", "letter", "place", "refused", "sender_refused", "since", "tries")
+    __slots__ = (
+        "accepted",
+        "delivery",
+        "is_at_stake",
+        "is_counted",
+        "is_out",
+        "letter",
+        "place",
+        "refused",
+        "sender_refused",
+        "sessions",
+        "since",
+        "tries",
+    )
 
     def __init__(self, letter: Letter, place: int = 0) -> None:
         self.letter = letter
         self.place = place  # among those of one call
-        self.tries = 0
-        self.since = 0.0  # when its turn came
+        self.sessions = 0  # it was begun in
+        self.tries = 0  # of those, how many ended under it
+        self.since: float | None = None  # when its turn came
+        self.is_counted = False
         self.delivery: Delivery | None = None
-        self.begin()
+        self._forget()
 
-    def begin(self) -> None:
-        """Begin with it in a session: nothing has been said yet."""
-        self.is_out = False
+    def begin(self, *, is_first: bool = True) -> None:
+        """Begin with it in a session: nothing has been said yet.
+
+        ``is_first``: no other mail went before, so if the session ends, that is a try of this one. Behind another one
+        it is at stake once the server has answered something to it.
+        """
+        self._forget()
+        self.sessions += 1
+        self.is_at_stake = is_first
+
+    def _forget(self) -> None:
+        self.is_out = self.is_at_stake = False
         self.sender_refused: Reply | None = None
         self.accepted: list[str] = []
         self.refused: dict[str, tuple[int, str]] = {}
@@ -77,7 +101,6 @@ class Errand:
 
     def conclude(self, said: Reply, server: str) -> None:
         """The server has the last word on it: on its sender, on DATA, or on its content."""
-        self.is_out = False
         if said.is_good:
             accepted, refused = tuple(self.accepted), self.refused
             self.delivery = Delivery(self.letter.message_id, accepted, refused, said.code, said.text)
@@ -99,15 +122,18 @@ class Errand:
         """Nobody gets it, or nobody knows."""
         self.delivery = Delivery(self.letter.message_id, (), self.refused, code, text, error)
 
-    def session_ended(self, error: Exception, server: str, *, fresh: bool) -> None:
+    def session_ended(self, error: Exception, server: str, *, fresh: bool, stale: bool = False) -> None:
         """Its session ended before the last word. It fails, or stays without a delivery: then it is to be sent again.
 
         ``fresh``: the connection was a new one. One that doesn't even answer then is no matter of another try.
+        ``stale``: it had ended before this mail was begun, which is no try of it.
         """
         if self.delivery is not None:
             return
         if self.is_out:
-            self.fail(self.unknown(error, server))
+            self.fail(self._unknown(error, server))
+            return
+        if stale or not self.is_at_stake:
             return
         self.tries += 1
         if self.tries < MAX_TRIES and not (fresh and isinstance(error, TimeoutError)):
@@ -117,6 +143,26 @@ class Errand:
         else:
             self.fail(error)
 
+    def broken_off(self, error: BaseException, server: str) -> None:
+        """Nobody goes on with it: there is no connection, or whoever sends it is interrupted or cancelled.
+
+        ``error`` is given a note of what it doesn't say itself: that the mail was taken, or that nobody knows.
+        """
+        if self.delivery is None and self.is_out:
+            self.fail(self._unknown(error, server))
+        elif self.delivery is None:
+            self.fail(stopped_by(error))
+        delivery = self.delivery
+        if delivery is None or delivery.error is error:
+            return
+        if isinstance(delivery.error, DeliveryUnknown):
+            error.add_note(str(delivery.error))
+        elif delivery.error is None:
+            error.add_note(
+                f"{server} had taken mail {delivery.message_id} by then ({delivery.code} {delivery.text}): it is "
+                "delivered, so don't send it again"
+            )
+
     def outcome(self) -> Delivery:
         """Return the delivery of a mail that has one, or raise its error."""
         delivery = self.delivery
@@ -125,8 +171,7 @@ class Errand:
             raise delivery.error
         return delivery
 
-    def unknown(self, error: BaseException, server: str) -> DeliveryUnknown:
-        """Return the error that says that nobody knows."""
+    def _unknown(self, error: BaseException, server: str) -> DeliveryUnknown:
         mine = self.letter.message_id
         unknown = DeliveryUnknown(
             f"{server} had all of mail {mine} and did not say whether it takes it ({_told(error)}): it may have been "
@@ -136,6 +181,13 @@ class Errand:
         )
         unknown.__cause__ = error
         return unknown
+
+
+def stopped_by(error: BaseException) -> Exception:
+    """Return the error of a mail that was not handed over because of another error, or an interrupt."""
+    if isinstance(error, Exception):
+        return error
+    return MailConnectionLost(f"broken off by {type(error).__name__} before the mail was handed over")
 
 
 def _told(error: BaseException) -> str:

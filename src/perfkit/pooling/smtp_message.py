@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import AsyncIterable, Iterable, Mapping
 from email.generator import BytesGenerator
 from email.message import Message
 from email.parser import HeaderParser
@@ -17,16 +18,16 @@ from perfkit.pooling.smtp_addresses import address, addresses, header_addresses
 from perfkit.pooling.smtp_errand import Letter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     Mail = Message[Any, Any] | bytes
     Recipients = str | Iterable[str] | None
 
-__all__ = ["prepare"]
+__all__ = ["check_are_many", "prepare", "prepare_nth"]
 
 _NAME = re.compile(r"[!-9;-~]+")  # RFC 5322, section 3.6.8
 _BREAK = re.compile(r"\r\n(?![ \t])|\r(?!\n)|(?<!\r)\n(?![ \t])")  # that no folding is
-_FIELD = re.compile(rb"[^\s:]+:[^\n]*\n(?:[ \t][^\n]*\n)*")
+_FIELD = re.compile(rb"[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*")
+_END_OF_HEAD = re.compile(rb"\A\r?\n|\n\r?\n|\Z")
+_BARE_CR = re.compile(rb"\r(?!\n)")
 _SECRET = (b"bcc", b"resent-bcc")
 
 
@@ -35,16 +36,39 @@ def prepare(message: Mail, to_addrs: Recipients = None, from_addr: str | None = 
 
     Raises TypeError or ValueError for what can't be sent, saying why.
     """
+    _check_is_one(message, "a message")
     if isinstance(message, Message):
         return _of_message(message, to_addrs, from_addr)
-    if isinstance(message, bytes | bytearray):
-        return _of_bytes(bytes(message), to_addrs, from_addr)
-    raise TypeError(_not_a_message(message))
+    return _of_bytes(bytes(message), to_addrs, from_addr)
 
 
-def _not_a_message(given: object) -> str:
+def prepare_nth(message: Mail, place: int) -> Letter:
+    """Return the mail as it is sent, which is the one at a place of several."""
+    _check_is_one(message, f"messages[{place}]")
+    return prepare(message)
+
+
+def check_are_many(messages: object, *, may_await: bool) -> None:
+    """Raise TypeError for what `send_many` can't take one message after the other from."""
+    if isinstance(messages, Message | bytes | bytearray):
+        raise TypeError(
+            "send_many takes a list of messages, or anything else that gives one after the other; this is one message: "
+            "use send, or put it into a list"
+        )
+    kinds = Iterable | AsyncIterable if may_await else Iterable
+    if isinstance(messages, str | Mapping) or not isinstance(messages, kinds):
+        hint = "; use a perfkit.AsyncSMTPPool" if isinstance(messages, AsyncIterable) else ""
+        raise TypeError(
+            "send_many takes a list of messages, or anything else that gives one after the other, not "
+            f"{type(messages).__name__}{hint}"
+        )
+
+
+def _check_is_one(given: object, what: str) -> None:
+    if isinstance(given, Message | bytes | bytearray):
+        return
     hint = "; encode it, text.encode(), or make an EmailMessage of it" if isinstance(given, str) else ""
-    return f"a message must be an email.message.EmailMessage or bytes, not {type(given).__name__}{hint}"
+    raise TypeError(f"{what} must be an email.message.EmailMessage or bytes, not {type(given).__name__}{hint}")
 
 
 def _of_message(message: Message[Any, Any], to_addrs: Recipients, from_addr: str | None) -> Letter:
@@ -66,6 +90,11 @@ def _of_message(message: Message[Any, Any], to_addrs: Recipients, from_addr: str
 
 def _of_bytes(raw: bytes, to_addrs: Recipients, from_addr: str | None) -> Letter:
     """Take the message as it stands, but for Bcc and what is missing: what was signed stays signed."""
+    # Readers differ on what a bare carriage return is. If one ended the headers, those after it would be body: Bcc too.
+    if _BARE_CR.search(raw, 0, _END_OF_HEAD.search(raw).end()):  # type: ignore[union-attr]  # there is an end
+        raise ValueError(
+            "the message has a carriage return without a line feed in its headers: end lines by CRLF or LF"
+        )
     head, body = _split(_with_crlf(raw))
     fields = _FIELD.findall(head)
     if b"".join(fields) != head:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from perfkit.pooling.smtp_auth import logging_in
 from perfkit.pooling.smtp_errors import MailRefused, MailUnsupported
-from perfkit.pooling.smtp_steps import SECURE, reply
+from perfkit.pooling.smtp_steps import GREETING, SECURE, reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +72,7 @@ def opening(terms: Terms, local_hostname: str) -> Dialogue[Features]:
 
     Raises MailRefused, MailUnsupported, MailAuthRefused.
     """
-    greeting = yield from reply()
+    greeting = yield from reply(GREETING)
     if greeting.code != 220:
         raise _refused(terms, "does not take our connection", greeting)
     encrypted = terms.tls == "implicit"

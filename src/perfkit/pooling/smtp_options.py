@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "options_of"]
 
+_SHARE = 0.8
 _TLS = ("starttls", "implicit", "none")
 _HOSTNAME = re.compile(r"[A-Za-z0-9.:_\-\[\]]+")
 
@@ -34,6 +35,11 @@ class Options:
     source_address: tuple[str, int] | None
     given_context: ssl.SSLContext | None
     _made: list[ssl.SSLContext] = field(default_factory=list, repr=False)
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds to connect, and for the greeting: less than others wait for a connection, so that they learn why."""
+        return self.timeout * _SHARE
 
     def context(self) -> ssl.SSLContext:
         """Return the TLS context; ours verifies certificates, and is made once, at the first connection."""
@@ -65,6 +71,8 @@ def options_of(
     """Check the arguments of `SMTPPool`, which documents them."""
     if not isinstance(host, str) or not _HOSTNAME.fullmatch(host):
         raise ValueError(f"host must be a name or an address such as 'smtp.example.com', not {host!r}")
+    if host.count(":") == 1:
+        raise ValueError(f"host must be without the port, which is an argument of its own, port=: not {host!r}")
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
         raise ValueError(
             f"port must be a number from 1 to 65535 (587 for STARTTLS, 465 for implicit TLS), not {port!r}"

@@ -59,6 +59,7 @@ class Session:
         self.server = server
         self.features = features
         self.mails = 0  # begun in it
+        self._has_begun = False  # with one, since it was lent
         self.times_lent = 0
         self._max_mails = max_mails
         self._pipelines = "PIPELINING" in features
@@ -68,7 +69,7 @@ class Session:
     def begin(self) -> None:
         """It is lent. Where that costs no round trip, RSET goes first: what is dead or out of step shows by it."""
         self.times_lent += 1
-        self._has_answered = False
+        self._has_answered = self._has_begun = False
         self._needs_reset |= self._pipelines and not self.is_fresh
 
     def was_used(self) -> None:
@@ -119,7 +120,8 @@ class Session:
             except Exception as error:  # noqa: BLE001 (whatever it is, it is this mail's alone)
                 errand.fail(error)
                 continue
-            errand.begin()
+            errand.begin(is_first=not self._has_begun)
+            self._has_begun = True
             self.mails += 1
             return errand
         return None
@@ -132,12 +134,13 @@ class Session:
                 f"{letter.message_id} was not sent"
             )
         if letter.is_8bit and "8BITMIME" not in features:
-            if letter.to_7bit is None:
+            seven = _in_7bit(letter)
+            if seven is None:
                 raise MailUnsupported(
                     f"{self.server} does not offer 8BITMIME, and mail {letter.message_id} has 8-bit characters: encode "
                     "its parts as base64 or quoted-printable"
                 )
-            letter = letter.to_7bit()
+            letter = seven
         if features.max_size is not None and letter.size > features.max_size:
             raise MailUnsupported(
                 f"{self.server} takes mails of up to {features.max_size} bytes, and mail {letter.message_id} has "
@@ -201,7 +204,7 @@ class Session:
         kind = command.kind
         if said.code == 421 or (kind is Kind.RESET and not said.is_good) or (kind is Kind.MAIL and said.code == 503):
             raise SessionEnds(said)
-        self._has_answered = True
+        self._has_answered = errand.is_at_stake = True
         is_expected = said.code == 354 if kind is Kind.DATA else said.is_good
         if not is_expected and not said.is_refusal:
             raise MailProtocolError(f"{self.server} answers {kind.value} with {said}")
@@ -228,6 +231,13 @@ class Session:
         if not said.is_good and not said.is_refusal:
             raise MailProtocolError(f"{self.server} answers a mail's content with {said}")
         errand.conclude(said, self.server)
+
+
+def _in_7bit(letter: Letter) -> Letter | None:
+    try:
+        return letter.to_7bit() if letter.to_7bit else None
+    except UnicodeError:  # a part that isn't text
+        return None
 
 
 def _lines(commands: Sequence[Command]) -> bytes:

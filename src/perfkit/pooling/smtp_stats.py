@@ -29,7 +29,7 @@ class SMTPStats:
         partly: those of them that it has not taken for every recipient.
         refused: mails that it has refused.
         unknown: mails of which nobody knows, because the connection ended before the server's word.
-        failed: mails that could not be handed over.
+        failed: mails that could not be handed over, for want of a connection too.
         resent: times that a mail was begun again, because its connection ended before it was handed over.
         times: seconds from a mail's turn to the server's word on it.
         connections: the figures of the pool of connections.
@@ -61,14 +61,20 @@ class Tally:
         errand.since = time.perf_counter()
 
     def end(self, errand: Errand) -> None:
-        """A mail has its delivery."""
-        self._times.record(time.perf_counter() - errand.since)
+        """A mail has its delivery. Each is counted once, however often this is called: an interrupt may strike here."""
         delivery = errand.delivery
         assert delivery is not None  # noqa: S101 (that is when this is called)
+        kind, is_partly = _kind(delivery.error), delivery.error is None and not delivery.ok
+        resent = max(0, errand.sessions - 1)
         with self._mutex:
-            self._counts["resent"] += errand.tries
-            self._counts[_kind(delivery.error)] += 1
-            self._counts["partly"] += delivery.error is None and not delivery.ok
+            if errand.is_counted:
+                return
+            self._counts["resent"] += resent
+            self._counts[kind] += 1
+            self._counts["partly"] += is_partly
+            errand.is_counted = True  # nothing has been called since the first of these, so no interrupt comes between
+        if errand.since is not None:
+            self._times.record(time.perf_counter() - errand.since)
 
     def stats(self, name: str, server: str, connections: Any) -> SMTPStats:
         """Return the figures."""

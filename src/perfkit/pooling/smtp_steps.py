@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from perfkit.pooling.smtp_errand import Errand
     from perfkit.pooling.smtp_replies import Reply
 
-__all__ = ["REPLY", "SECURE", "VERDICT", "Ask", "Content", "Dialogue", "Wanted", "reply"]
+__all__ = ["GREETING", "REPLY", "SECURE", "VERDICT", "Ask", "Content", "Dialogue", "Wanted", "reply"]
 
 T = TypeVar("T")
 Dialogue = Generator["bytes | Wanted | Ask | Content", Any, T]
@@ -24,12 +24,13 @@ Dialogue = Generator["bytes | Wanted | Ask | Content", Any, T]
 class Wanted(Enum):
     """What is wanted of the connection."""
 
+    GREETING = "the server's first words"
     REPLY = "the server's next reply"
     VERDICT = "the server's reply to a mail's content, which may take long"
     SECURE = "TLS from here on"
 
 
-REPLY, VERDICT, SECURE = Wanted
+GREETING, REPLY, VERDICT, SECURE = Wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,17 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from perfkit.pooling.smtp_errors import MailConnectionLost, MailProtocolError, MailTimeout, MailUntrusted
+from perfkit.pooling.smtp_errors import (
+    MailConnectionLost,
+    MailProtocolError,
+    MailTimeout,
+    MailUnsupported,
+    MailUntrusted,
+)
 from perfkit.pooling.smtp_opening import opening, quitting
 from perfkit.pooling.smtp_replies import Reply, ReplyParser
 from perfkit.pooling.smtp_session import Session
-from perfkit.pooling.smtp_steps import REPLY, SECURE, VERDICT, Ask, Content
+from perfkit.pooling.smtp_steps import GREETING, SECURE, VERDICT, Ask, Content, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +26,25 @@ if TYPE_CHECKING:
     from perfkit.pooling.smtp_options import Options
     from perfkit.pooling.smtp_steps import Dialogue
 
-__all__ = ["GOODBYE", "PIECE", "SocketConnection", "injected", "literal", "lost", "timed_out", "trust"]
+__all__ = [
+    "GOODBYE",
+    "PIECE",
+    "SocketConnection",
+    "handshake",
+    "injected",
+    "literal",
+    "lost",
+    "patience",
+    "timed_out",
+    "unanswered",
+]
 
 T = TypeVar("T")
 GOODBYE = 1.0  # seconds at most for the server to answer QUIT: nobody waits for that
 PIECE = 64 * 1024  # bytes written at a time, each with the whole timeout
 _ENOUGH = 64 * 1024
+_SAYS_NOTHING = "; if it is one that encrypts from the first byte (port 465), pass tls='implicit'"
+_PLAIN_TEXT = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # OpenSSL's names for it
 _AT_LEAST = 0.001  # seconds: none at all would be another mode
 
 
@@ -67,52 +86,51 @@ class SocketConnection:
     def _do(self, step: Any) -> Any:
         if isinstance(step, bytes):
             return self._write(step)
-        if step is REPLY:
-            return self._read(self._timeout)
         if isinstance(step, Content):
             return self._write_content(step)
-        if step is VERDICT:
-            return self._read(self._options.final_timeout)
         if step is SECURE:
             return self._secure()
+        if isinstance(step, Wanted):
+            return self._read(step, patience(step, self._options, self._timeout))
         assert isinstance(step, Ask)  # noqa: S101 (there are no others)
         return step.function(*step.arguments)
 
-    def _write(self, data: bytes) -> int:
-        return sum(self._sending(data))
+    def _write(self, data: bytes) -> None:
+        self.sock.settimeout(self._timeout)
+        left = memoryview(data)
+        while left:
+            left = left[self._send(left) :]
 
     def _write_content(self, step: Content) -> None:
-        sent = 0
-        step.errand.is_out = True  # an interrupt may strike after the last byte and before we know
-        try:
-            for count in self._sending(step.data):
-                sent += count
-        except OSError:
-            step.errand.is_out = sent >= step.end
-            raise
-
-    def _sending(self, data: bytes) -> Iterator[int]:
-        """Send all of it; yield how many bytes each time."""
-        left = memoryview(data)
         self.sock.settimeout(self._timeout)
+        left, sent = memoryview(step.data), 0
         while left:
+            # An interrupt may strike after the last byte and before we know.
+            step.errand.is_out = sent + PIECE >= step.end
             try:
-                count = self.sock.send(left[:PIECE])
-            except TimeoutError as error:
-                raise timed_out(self._server, "took nothing of what was sent to it", self._timeout) from error
-            except OSError as error:
-                raise lost(self._server, error) from error
-            yield count
-            left = left[count:]
+                count = self._send(left)
+            except OSError:
+                step.errand.is_out = sent >= step.end
+                raise
+            sent, left = sent + count, left[count:]
 
-    def _read(self, timeout: float) -> Reply:
+    def _send(self, data: memoryview) -> int:
+        """Send some of it; return how many bytes."""
+        try:
+            return self.sock.send(data[:PIECE])
+        except TimeoutError as error:
+            raise timed_out(self._server, "took nothing of what was sent to it", self._timeout) from error
+        except OSError as error:
+            raise lost(self._server, error) from error
+
+    def _read(self, wanted: Wanted, timeout: float) -> Reply:
         until = time.monotonic() + timeout
         while (said := self._parser.next()) is None:
             try:
                 self.sock.settimeout(max(until - time.monotonic(), _AT_LEAST))
                 data = self.sock.recv(_ENOUGH)
             except TimeoutError as error:
-                raise timed_out(self._server, "did not answer", timeout) from error
+                raise unanswered(wanted, self._options, timeout) from error
             except OSError as error:
                 raise lost(self._server, error) from error
             if not data:
@@ -124,7 +142,7 @@ class SocketConnection:
         if not self._parser.is_empty:
             raise injected(self._server)
         self.sock.settimeout(self._timeout)
-        with trust(self._server):
+        with handshake(self._options):
             self.sock = self._options.context().wrap_socket(self.sock, server_hostname=self._options.host)
 
     def is_quiet(self) -> bool:
@@ -152,9 +170,22 @@ class SocketConnection:
 
 def _connected(options: Options) -> socket.socket:
     try:
-        return socket.create_connection((options.host, options.port), options.timeout, options.source_address)
+        return socket.create_connection((options.host, options.port), options.connect_timeout, options.source_address)
     except TimeoutError as error:
-        raise timed_out(options.terms.server, "did not take our connection", options.timeout) from error
+        raise timed_out(options.terms.server, "did not take our connection", options.connect_timeout) from error
+
+
+def patience(wanted: Wanted, options: Options, usual: float) -> float:
+    """Return how many seconds to wait for a reply."""
+    return {GREETING: options.connect_timeout, VERDICT: options.final_timeout}.get(wanted, usual)
+
+
+def unanswered(wanted: Wanted, options: Options, timeout: float) -> MailTimeout:
+    """Return the error for a reply that doesn't come."""
+    if wanted is not GREETING:
+        return timed_out(options.terms.server, "did not answer", timeout)
+    hint = "" if options.terms.tls == "implicit" else _SAYS_NOTHING
+    return timed_out(options.terms.server, "did not greet us", timeout, hint)
 
 
 def literal(name: Any) -> str:
@@ -169,8 +200,9 @@ def lost(server: str, error: BaseException | None) -> MailConnectionLost:
 
 
 @contextlib.contextmanager
-def trust(server: str) -> Iterator[None]:
-    """Say of a certificate that isn't trusted whose it is, and what to do."""
+def handshake(options: Options) -> Iterator[None]:
+    """Say what to do where TLS doesn't begin: the certificate isn't trusted, or the server doesn't speak TLS there."""
+    server = options.terms.server
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -178,11 +210,18 @@ def trust(server: str) -> Iterator[None]:
             f"{server} shows a certificate that is not trusted: {error.verify_message}; if it is of an authority of "
             "your own, pass a context= that knows it"
         ) from error
+    except ssl.SSLError as error:
+        if options.terms.tls == "implicit" and error.reason in _PLAIN_TEXT:
+            raise MailUnsupported(
+                f"{server} does not encrypt from the first byte, as tls='implicit' wants it: pass tls='starttls', or "
+                "the port= that does (465 as a rule)"
+            ) from error
+        raise
 
 
-def timed_out(server: str, what: str, timeout: float) -> MailTimeout:
+def timed_out(server: str, what: str, timeout: float, hint: str = "") -> MailTimeout:
     """Return the error for a server that takes too long."""
-    return MailTimeout(f"{server} {what} for {timeout:g} seconds", timeout=timeout)
+    return MailTimeout(f"{server} {what} for {timeout:g} seconds{hint}", timeout=timeout)
 
 
 def injected(server: str) -> MailProtocolError:

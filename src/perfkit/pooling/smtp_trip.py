@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from perfkit._base.exceptions import without_frames
 from perfkit.pooling.delivery import Delivery
 from perfkit.pooling.smtp_errand import Errand
-from perfkit.pooling.smtp_errors import MailConnectionLost
+from perfkit.pooling.smtp_errors import DeliveryUnknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,37 +60,28 @@ class Trip:
         errand = self._again.popleft() if self._again else self._more()
         if errand is not None:
             self._under_way.append(errand)
-            if not errand.tries:
+            if not errand.sessions:
                 self._log.begin(errand)
         return errand
 
     def look(self) -> None:
         """Tell of those that have their delivery by now."""
-        under_way, self._under_way = self._under_way, []
-        for errand in under_way:
-            if errand.delivery is None:
-                self._under_way.append(errand)
-            else:
-                self._log.end(errand)
+        for errand in [errand for errand in self._under_way if errand.delivery is not None]:
+            self._under_way.remove(errand)
+            self._log.end(errand)
 
     def session_ended(self, error: Exception, session: Session) -> None:
         """The session ended under the mails: each is to be sent again, or has failed, or nobody knows."""
         for errand in self._under_way:
-            errand.session_ended(error, session.server, fresh=session.is_fresh)
+            errand.session_ended(error, session.server, fresh=session.is_fresh, stale=session.was_stale)
         self.look()
         self._again.extendleft(reversed(self._under_way))
         self._under_way = []
 
-    def broken_off(self, error: BaseException, session: Session) -> None:
-        """The caller was cancelled or interrupted in the middle; ``error`` is told of mails nobody knows of."""
-        cause = error if isinstance(error, Exception) else MailConnectionLost(f"broken off by {type(error).__name__}")
+    def broken_off(self, error: BaseException, server: str) -> None:
+        """Whoever carries the mails was stopped in the middle: those under way fail, or nobody knows of them."""
         for errand in self._under_way:
-            if errand.delivery is None and errand.is_out:
-                unknown = errand.unknown(error, session.server)
-                error.add_note(str(unknown))
-                errand.fail(unknown)
-            elif errand.delivery is None:
-                errand.fail(cause)
+            errand.broken_off(error, server)
         self.look()
 
     def unload(self) -> list[Errand]:
@@ -105,11 +97,16 @@ def not_sent(message: Any, error: Exception) -> Delivery:
 
 
 class Batch:
-    """The mails of one `send_many`; its drivers guard it with a lock, or are one event loop."""
+    """The mails of one `send_many`; its drivers guard it with a lock, or are one event loop.
 
-    def __init__(self, max_carriers: int) -> None:
+    ``on_end`` is called with each errand that has its delivery.
+    """
+
+    def __init__(self, max_carriers: int, on_end: Callable[[Errand], object] = lambda _: None) -> None:
         self._max_carriers = max_carriers
+        self._on_end = on_end
         self._waiting: deque[Errand] = deque()
+        self._under_way: dict[int, Errand] = {}
         self._deliveries: list[Delivery | None] = []
         self._news: deque[Delivery] = deque()
         self._open = 0  # mails without a delivery
@@ -139,7 +136,7 @@ class Batch:
         self._deliveries.append(None)
         self._open += 1
         if self._down is not None:
-            errand.fail(self._down)
+            errand.fail(without_frames(self._down))  # one for each, for they may be raised
             self.done(errand)
             return False
         self._waiting.append(errand)
@@ -152,6 +149,11 @@ class Batch:
         """Take note of a mail that can't be sent as it is."""
         self._deliveries.append(delivery)
         self._news.append(delivery)
+
+    @property
+    def given(self) -> int:
+        """How many mails were given so far."""
+        return len(self._deliveries)
 
     @property
     def has_news(self) -> bool:
@@ -177,6 +179,19 @@ class Batch:
         """Return what has become of the mails, in the order they came."""
         return [delivery for delivery in self._deliveries if delivery is not None]
 
+    def account(self, server: str) -> str:
+        """Say what has become of the mails so far; nothing if none was handed over."""
+        told = self.deliveries()
+        taken = sum(delivery.error is None for delivery in told)
+        unknown = [delivery.message_id for delivery in told if isinstance(delivery.error, DeliveryUnknown)]
+        unknown += [errand.letter.message_id for errand in self._under_way.values()]
+        if not taken and not unknown:
+            return ""
+        said = f"send_many was broken off when {server} had taken {taken} of its mails"
+        if unknown:
+            said += f"; these may have been delivered or not: {', '.join(unknown)}"
+        return f"{said}; the others were not delivered. progress= tells of each"
+
     # -- the carriers' side
 
     @property
@@ -191,22 +206,30 @@ class Batch:
 
     def take(self) -> Errand | None:
         """Return the next mail, or None."""
-        return self._waiting.popleft() if self._waiting else None
+        if not self._waiting:
+            return None
+        errand = self._waiting.popleft()
+        self._under_way[errand.place] = errand
+        return errand
 
     def done(self, errand: Errand) -> None:
         """Keep a mail's delivery."""
         assert errand.delivery is not None  # noqa: S101 (what a trip is told of has one)
         self._deliveries[errand.place] = errand.delivery
         self._news.append(errand.delivery)
+        self._under_way.pop(errand.place, None)
         self._open -= 1
+        self._on_end(errand)
 
     def leave(self, errands: list[Errand], error: Exception | None) -> None:
         """A carrier goes. If for want of a connection, the others carry on; if it was the last, every mail fails."""
         self._carriers -= 1
         self._waiting.extendleft(reversed(errands))
+        for errand in errands:
+            del self._under_way[errand.place]
         if self._carriers or error is None:
             return
         self._down = error
-        while (errand := self.take()) is not None:
-            errand.fail(error)
-            self.done(errand)
+        while (left := self.take()) is not None:
+            left.fail(without_frames(error))
+            self.done(left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from inspect import isawaitable
 from types import CoroutineType
 
+from perfkit._base.exceptions import annotate
 from perfkit.errors import BreakerOpen
 from perfkit.pooling.options import factories_of
 from perfkit.resilience import CircuitBreaker
@@ -16,10 +17,13 @@ if TYPE_CHECKING:
 
     Factory = Callable[[], Any]
 
-__all__ = ["Sources", "is_final", "sources_of"]
+__all__ = ["Sources", "sources_of", "why_final"]
 
 # What no second try will mend: the program is at fault, and whoever waits had better know.
-_FAULTS = (TypeError, AttributeError, NameError, ImportError, NotImplementedError, AssertionError)
+_FAULTS = (TypeError, AttributeError, NameError, ImportError, NotImplementedError, AssertionError, SyntaxError)
+# These alone, and none of their subclasses: a library's own KeyError may say that a service isn't registered yet. And
+# no ValueError: answers that can't be read raise it (JSON, numbers, encodings), and untrusted certificates.
+_FAULTS_THEMSELVES = (KeyError, IndexError, ZeroDivisionError)
 _TRIES_BEFORE_OPEN = 3
 
 
@@ -95,9 +99,15 @@ def _checked(conn: object) -> object:
     return conn
 
 
-def is_final(error: Exception) -> bool:
-    """Tell whether trying again right away would be of no use; an error may say so itself, by being ``permanent``."""
-    return isinstance(error, (BreakerOpen, *_FAULTS)) or getattr(error, "permanent", False) is True
+def why_final(error: BaseException) -> str | None:
+    """Return why trying again right away would be of no use, or None; an error may say so by being ``permanent``."""
+    if isinstance(error, BreakerOpen):
+        return "its circuit breaker lets nobody through"
+    if getattr(error, "permanent", False) is True:
+        return "the error says of itself that it is permanent"
+    if isinstance(error, _FAULTS) or type(error) in _FAULTS_THEMSELVES:
+        return f"{type(error).__name__} is taken for a mistake of the program, which no second try mends"
+    return None
 
 
 def _told(errors: list[Exception]) -> Exception:
@@ -105,5 +115,6 @@ def _told(errors: list[Exception]) -> Exception:
     told = next((error for error in reversed(errors) if not isinstance(error, BreakerOpen)), errors[-1])
     for place, error in enumerate(errors):
         if error is not told:
-            told.add_note(f"factory {place} before it: {type(error).__name__}: {error}")
+            heading = f"factory {place} before it"
+            annotate(told, heading, f"{heading}: {type(error).__name__}: {error}")
     return told

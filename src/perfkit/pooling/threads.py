@@ -1,19 +1,26 @@
-"""`Pool`: connections shared by threads.
+"""`Pool`: connections shared by threads (over 400 lines: a third is what it takes and says).
 
 The fast path takes no lock: an idle connection is popped from a deque, and appended to it again. All else is decided by
 the core under one lock, and done after that is given up: connecting, closing and checking by background threads,
 validating and resetting by the caller.
+
+A thread is in no line twice, and in none while it holds a pool's lock: a finaliser or a signal handler that comes by in
+the middle of that would wait for its own thread.
 """
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 import time
 from functools import partial
+from queue import Empty, SimpleQueue
 from types import CoroutineType
 from typing import Any
 
-from perfkit._base.exceptions import without_frames
+from perfkit._base.calling import named
+from perfkit._base.exceptions import to_raise
 from perfkit._base.maintenance import Alarm
 from perfkit._base.workers import Workers
 from perfkit.pooling import reports
@@ -21,7 +28,6 @@ from perfkit.pooling.base import C, PoolBase
 from perfkit.pooling.lease import Lease, Ticket, WatchedLease
 from perfkit.pooling.options import wait_of
 from perfkit.pooling.pauses import WHILE_WAITED_FOR
-from perfkit.pooling.sources import is_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +40,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Pool"]
 
+
+class _Mine(threading.local):
+    """What this thread is in the middle of."""
+
+    is_deciding = False  # it holds a pool's lock, or carries out what was decided
+    lines: tuple[object, ...] = ()  # the pools in whose lines it stands
+
+
+_mine = _Mine()
 _workers = Workers(1 << 20, "perfkit-pool")  # as many as are connecting or closing at once: one may hang, not all
 
 
@@ -47,8 +62,9 @@ class Pool(PoolBase[C]):
     Connections are made in background threads, so a call waits for ``timeout`` at most even if ``connect`` hangs. If
     ``connect`` fails, it is tried again, one attempt at a time, after a pause that doubles from ``backoff[0]`` to
     ``backoff[1]``, each shortened by up to a half at random; whoever waits gets the last attempt's error when his time
-    is up, or at once where another attempt is of no use: a breaker is open, it is a TypeError or the like, or the error
-    has an attribute ``permanent`` that is True.
+    is up, or at once where another attempt is of no use: a breaker is open, the error has an attribute ``permanent``
+    that is True, or it is a mistake of the program (TypeError, AttributeError, NameError, ImportError and the like; a
+    KeyError or IndexError that is no subclass). A note on it says which of these.
 
     What leaves ``with`` by an exception is validated before it is lent again. By one that is no Exception (an
     interrupt, a cancellation, a generator closed in the middle) the connection is closed, because an answer may be on
@@ -86,13 +102,18 @@ class Pool(PoolBase[C]):
 
     Guarantees: thread-safe. A connection is lent to one at a time. None is lost by timeouts, errors or interrupts: one
     that nobody holds any more (the lease was dropped, a generator never finished) is not lent again, for somebody may
-    still use it, but its place is freed, with a ResourceWarning. After a fork the child's pool is empty, and the
-    parent's connections are neither used nor closed there. Background work runs in the context variables of the pool's
-    maker. Cost: about half a microsecond for ``with`` where one is idle (CPython 3.11).
+    still use it, but its place is freed, with a ResourceWarning. So is a pool reported that is dropped with connections
+    before `close`. After a fork the child's pool is empty, and the parent's connections are neither used nor closed
+    there. A signal handler or a finaliser may use the pool anywhere; only where it would wait for its own thread it
+    gets PoolReentered. Background work runs in the context variables of the pool's maker. Cost: about half a
+    microsecond for ``with`` where one is idle (CPython 3.11).
 
     Sources: direct hand-over is psycopg_pool's; jitter, validation by last use and closing apart from the caller are
     HikariCP's.
     """
+
+    if not TYPE_CHECKING:
+        __init__ = named(PoolBase.__init__, "Pool")
 
     _barging = 100e-6
     _may_await = False
@@ -100,9 +121,8 @@ class Pool(PoolBase[C]):
     def _begin(self) -> None:
         super()._begin()
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-        self._watchers = 0  # calls that wait for something to be so of the whole pool
-        self._alarm = Alarm(self._keep_up)
+        self._watchers: list[SimpleQueue[None]] = []  # whose calls wait for something to be so of the whole pool
+        self._alarm = Alarm(self._ring)
 
     def connection(self, timeout: float | None = None) -> Lease[C]:
         """Lend a connection: ``with pool.connection() as conn:``.
@@ -150,9 +170,14 @@ class Pool(PoolBase[C]):
         May be called again.
         """
         patience = wait_of(timeout, 5.0)
-        self._decide(self._core.shut, self._timer())
+        self._order(self._core.shut, self._timer())
+        if _mine.is_deciding:  # who would have to go on for that is this thread
+            return
+        if sys.is_finalizing():  # nor do other threads go on
+            patience = 0.0
         if not self._watch_until(self._is_over, patience):
-            reports.log_left(self.name, patience, self._core.size, self._core.connecting, self._closing)
+            core = self._core
+            reports.log_left(self.name, patience, core.size, core.connecting, len(core.leaving))
 
     def __enter__(self) -> Pool[C]:
         return self
@@ -171,11 +196,13 @@ class Pool(PoolBase[C]):
         try:
             entry = self._idle.pop()
         except IndexError:
-            return self._wait(timeout)
-        if entry.retired is not None or (not self._is_plain and self._timer() >= entry.trusted_until):
-            return self._examined(entry, timeout)
-        entry.uses += 1
-        return entry
+            pass  # and not here, or what is raised while waiting would have this as its context
+        else:
+            if entry.retired is not None or (not self._is_plain and self._timer() >= entry.trusted_until):
+                return self._examined(entry, timeout)
+            entry.uses += 1
+            return entry
+        return self._wait(timeout)
 
     def _examined(self, entry: Entry, timeout: float | None) -> Entry:
         """Return an entry that was idle if it is fit, or another."""
@@ -187,6 +214,8 @@ class Pool(PoolBase[C]):
 
     def _wait(self, timeout: float | None, *, again: bool = False) -> Entry:
         patience = wait_of(timeout, self._options.timeout)
+        if _mine.is_deciding or self in _mine.lines:
+            raise reports.reentered(self.name) if patience else self._too_late(patience)
         started, since = time.perf_counter(), self._timer()
         while True:
             ticket = Ticket(since)
@@ -200,10 +229,12 @@ class Pool(PoolBase[C]):
 
     def _queue(self, ticket: Ticket, left: float, patience: float, *, again: bool) -> Entry | None:
         """Wait in line, and return what is handed over, or what is idle; None if another was quicker."""
+        before = _mine.lines
         try:
+            _mine.lines = (*before, self)
             self._decide(self._core.ask, ticket, self._timer(), again=again)
             self._ring_by(time.monotonic() + WHILE_WAITED_FOR)
-            if not ticket.wait(left) and self._decide(self._core.withdraw, ticket):
+            if not ticket.wait(left) and self._decide(self._core.withdraw, ticket) and not ticket.is_told:
                 ticket.error = self._decide(self._too_late, patience)
         except BaseException:
             self._decide(self._core.withdraw, ticket)
@@ -212,8 +243,10 @@ class Pool(PoolBase[C]):
             elif self._waiting:  # told at the last moment; then another has to be
                 self._hand_on()
             raise
+        finally:
+            _mine.lines = before
         if ticket.error is not None:
-            raise without_frames(ticket.error)
+            raise to_raise(ticket.error)
         if ticket.entry is not None:
             return ticket.entry
         try:
@@ -225,7 +258,7 @@ class Pool(PoolBase[C]):
         """Tell whether a connection may be lent; else let go of it."""
         now = self._timer()
         if now >= entry.expires_at:
-            self._decide(self._core.close, entry, entry.retired or "lifetime", now)
+            self._order(self._core.close, entry, entry.retired or "lifetime", now)
             return False
         try:
             if self._is_alive(entry.conn):
@@ -233,7 +266,7 @@ class Pool(PoolBase[C]):
         except BaseException:  # interrupted in the middle of a question, to which the answer may come yet
             self._drop(entry)
             raise
-        self._decide(self._core.suspect, entry, self._timer())
+        self._order(self._core.suspect, entry, self._timer())
         return False
 
     def _is_alive(self, conn: C) -> bool:
@@ -259,49 +292,73 @@ class Pool(PoolBase[C]):
 
     # -- deciding, and doing what was decided
 
+    def _is_deciding(self) -> bool:
+        return _mine.is_deciding
+
     def _decide(self, decision: Callable[..., R], *args: Any, **more: Any) -> R:
-        todo = None
+        if _mine.is_deciding:
+            raise reports.reentered(self.name)
         try:
-            with self._lock:
-                try:
-                    return decision(*args, **more)
-                finally:
-                    todo = self._taken_todo()
-                    if self._watchers:
-                        self._changed.notify_all()
+            return self._locked(decision, *args, **more)
         finally:
-            if todo is not None:
-                self._carry_out(todo)
-            if self._returned or self._core.lost:
+            self._tell_watchers()
+            if self._has_come():
                 self._settle()
 
+    def _look(self, at: Callable[[], R]) -> R:
+        if _mine.is_deciding:
+            return at()
+        try:
+            return self._locked(at)
+        finally:
+            if self._has_come():
+                self._settle()
+
+    def _locked(self, decision: Callable[..., R], *args: Any, **more: Any) -> R:
+        """Return ``decision(...)``, made under the lock, and do what is to be done then."""
+        before = _mine.is_deciding
+        try:
+            try:
+                _mine.is_deciding = True
+                with self._lock:
+                    return decision(*args, **more)
+            finally:
+                if self._core.todo:
+                    self._carry_out()
+        finally:
+            _mine.is_deciding = before
+
     def _settle(self) -> None:
-        """Take in what has come back, unless somebody has the lock: he does it when he is done.
+        """Take in what has come, unless somebody has the lock: he does it when he is done.
 
         Asked for first, then taken by ``with``, which no interrupt leaves locked. It is never this thread that has it
         then, so it comes free; and of two threads that have two pools' locks, one sees that the other's is taken.
         """
-        while (self._returned or self._core.lost) and not self._lock.locked():
-            with self._lock:
-                lost = self._take_in()
-                todo = self._taken_todo()
-                if self._watchers:
-                    self._changed.notify_all()
-            if todo is not None:
-                self._carry_out(todo)
+        while self._has_come() and not self._lock.locked():
+            lost = self._locked(self._take_in)
+            self._tell_watchers()
             if lost:
                 reports.warn_of_lost(self.name, lost)
 
     def _watch_until(self, is_so: Callable[[], bool], patience: float) -> bool:
         """Wait until something is so of the whole pool; False if the time is up."""
-        with self._lock:
-            self._watchers += 1
-            try:
-                became_so = self._changed.wait_for(is_so, min(patience, threading.TIMEOUT_MAX))
-            finally:
-                self._watchers -= 1
-        self._settle()
-        return became_so
+        until = time.perf_counter() + patience
+        gate: SimpleQueue[None] = SimpleQueue()
+        try:
+            self._watchers.append(gate)
+            while not self._look(is_so):
+                left = until - time.perf_counter()
+                if left <= 0 or _mine.is_deciding:
+                    return False
+                with contextlib.suppress(Empty):
+                    gate.get(timeout=min(left, threading.TIMEOUT_MAX))
+            return True
+        finally:
+            self._watchers.remove(gate)
+
+    def _tell_watchers(self) -> None:
+        for gate in self._watchers.copy():
+            gate.put(None)
 
     def _do(self, work: Callable[[Any], Any], thing: Any) -> None:
         job = partial(self._context.copy().run, partial(work, thing))
@@ -315,39 +372,32 @@ class Pool(PoolBase[C]):
     def _make(self, attempt: Attempt) -> None:
         try:
             conn, place = self._sources.connect()
-        except BaseException as raised:  # noqa: BLE001 (it is those who wait that are to be told)
-            error = raised if isinstance(raised, Exception) else RuntimeError(f"connect() raised {raised!r}")
-            reports.log_failure(self.name, error)
-            self._decide(
-                self._core.failed,
-                attempt,
-                without_frames(error),
-                self._timer(),
-                is_final=is_final(error),
-            )
-            self._see_to_it()
+        except BaseException as error:  # noqa: BLE001 (it is those who wait that are to be told)
+            self._has_failed(attempt, error)
         else:
-            self._decide(self._core.connected, attempt, self._entry(conn, place), self._timer())
+            self._order(self._core.connected, attempt, self._entry(conn, place), self._timer())
 
     def _return_to_first(self, attempt: Attempt) -> None:
         try:
             conn, place = self._sources.preferred().connect()
         except BaseException as error:  # noqa: BLE001 (the others serve on)
             reports.log_failure(self.name, error)
-            self._decide(self._core.give_up, attempt, self._timer())
+            self._order(self._core.give_up, attempt, self._timer())
         else:
-            self._decide(self._core.fall_back, attempt, self._entry(conn, place), self._timer())
+            self._order(self._core.fall_back, attempt, self._entry(conn, place), self._timer())
 
     def _check(self, entry: Entry) -> None:
         if self._is_alive(entry.conn):
             self._trust(entry)
             self._give_back(entry)
         else:
-            self._decide(self._core.close, entry, "dead", self._timer())
+            self._order(self._core.close, entry, "dead", self._timer())
 
     def _end(self, entry: Entry) -> None:
+        if not self._look(partial(self._core.ending, entry)):
+            return
         self._lifetimes.record(max(0.0, self._timer() - entry.created))
-        conn, entry.conn = entry.conn, None
+        conn, core = entry.conn, self._core
         close = self._options.close or getattr(type(conn), "close", None)
         try:
             if close is not None and type(result := close(conn)) is CoroutineType:
@@ -356,9 +406,13 @@ class Pool(PoolBase[C]):
         except BaseException:  # noqa: BLE001 (nobody is there to be told; the connection is out of the pool)
             reports.log_close(self.name)
         finally:
-            self._decide(self._has_ended)
+            entry.conn = None
+            self._order(core.ended, entry)
 
-    # -- upkeep, in the maintenance thread
+    # -- upkeep, in a worker, for it writes to the log
+
+    def _ring(self) -> None:
+        self._do(Pool._keep_up, self)
 
     def _ring_in(self, seconds: float) -> None:
         self._alarm.set(seconds)

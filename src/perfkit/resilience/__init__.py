@@ -1,5 +1,7 @@
 """Standing the failures of others: circuit breakers, retries with a budget, heartbeats."""
 
+from perfkit._base.first_use import on_first_use
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from perfkit.resilience.breaker import CircuitBreaker as CircuitBreaker
@@ -18,19 +20,19 @@ if TYPE_CHECKING:
 
 # Each on first use: dataclasses alone would cost a millisecond.
 _HOMES = {
-    "Attempt": "retrying",
-    "BreakerStats": "stats",
-    "BudgetStats": "stats",
-    "CircuitBreaker": "breaker",
-    "Heartbeat": "heartbeat",
-    "HeartbeatStats": "stats",
-    "KeyedBreakers": "keyed",
-    "KeyedBreakersStats": "stats",
-    "Retry": "retrying",
-    "RetryBudget": "budget",
-    "RetryEvent": "stats",
-    "RetryStats": "stats",
-    "retry": "retrying",
+    "Attempt": ".retrying",
+    "BreakerStats": ".stats",
+    "BudgetStats": ".stats",
+    "CircuitBreaker": ".breaker",
+    "Heartbeat": ".heartbeat",
+    "HeartbeatStats": ".stats",
+    "KeyedBreakers": ".keyed",
+    "KeyedBreakersStats": ".stats",
+    "Retry": ".retrying",
+    "RetryBudget": ".budget",
+    "RetryEvent": ".stats",
+    "RetryStats": ".stats",
+    "retry": ".retrying",
 }
 
 __all__ = [
@@ -51,17 +53,7 @@ __all__ = [
 
 
 if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
-
-    def __getattr__(name: str) -> object:
-        try:
-            home = _HOMES[name]
-        except KeyError:
-            raise AttributeError(f"module 'perfkit.resilience' has no attribute {name!r}") from None
-        from importlib import import_module
-
-        value = getattr(import_module(f"perfkit.resilience.{home}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = on_first_use(globals(), _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -10,12 +10,13 @@ from contextvars import ContextVar
 
 from perfkit import registry
 from perfkit._base import fork
+from perfkit._base.calling import refusing
+from perfkit._base.logs import logger
 from perfkit.resilience import limits
 from perfkit.resilience.circuit import FAILED, NEUTRAL, OK, SLOW, Circuit, HalfOpen, Refusal, Rules
 from perfkit.resilience.errors import BreakerOpen
-from perfkit.resilience.logs import logger
 from perfkit.resilience.windows import CountWindow, TimeWindow
-from perfkit.resilience.wrapping import call, name_of, wrap
+from perfkit.resilience.wrapping import call, name_of, refuse_coroutine, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,15 @@ if TYPE_CHECKING:
 __all__ = ["CircuitBreaker"]
 
 _numbers = itertools.count(1)
+
+
+def _refuse_arguments(args: tuple[Any, ...], _: dict[str, Any]) -> None:
+    """Say what to write to whoever puts the class itself on a function, or leaves a keyword out."""
+    if len(args) > 1:
+        raise TypeError(
+            f"CircuitBreaker takes keyword arguments alone, not {args[1]!r}: make one, breaker = CircuitBreaker(...),"
+            " and put @breaker on functions"
+        )
 
 
 class CircuitBreaker:
@@ -60,7 +70,8 @@ class CircuitBreaker:
         reset_timeout: seconds it stays open.
         probes: at most so many calls run while it is half-open, however many callers come; so many must succeed.
         half_open_timeout: a probe that is out for so many seconds has failed: it opens again.
-        on: the exceptions that are failures, a subclass of Exception or a tuple of such.
+        on: the exceptions that are failures, a subclass of Exception or a tuple of such. Name those that the service
+            is to blame for, or mistakes of the program count too. Empty only if ``slow_call`` is given.
         ignore: those among them that say nothing of the service, such as a "not found".
         on_change: ``on_change(breaker, old, new)`` is called when the state has changed, by the caller whose call
             changed it, with the states' names. No lock is held. What it raises is logged on ``perfkit.resilience``.
@@ -91,6 +102,7 @@ class CircuitBreaker:
 
     _is_listed = True  # in perfkit.stats()
 
+    @refusing(_refuse_arguments)
     def __init__(
         self,
         *,
@@ -112,7 +124,7 @@ class CircuitBreaker:
     ) -> None:
         if failure_rate is None and consecutive is None and slow_call is None:
             raise ValueError("it would never open: give failure_rate, consecutive or slow_call")
-        limits.check_hook(on_change, "on_change", "on_change(breaker, old, new)")
+        limits.check_hook(on_change, "on_change", "on_change(breaker, old, new)", arguments=3)
         limits.check_timer(timer)
         rules = Rules(
             failure_rate=math.inf if failure_rate is None else limits.check_rate(failure_rate, "failure_rate"),
@@ -129,6 +141,10 @@ class CircuitBreaker:
             raise ValueError(f"min_calls ({min_calls}) must be at most window ({window}), or it would never open")
         self._slow_call = math.inf if slow_call is None else limits.check_seconds(slow_call, "slow_call")
         self._failures = limits.check_errors(on, "on")
+        if not self._failures and slow_call is None:
+            raise ValueError(
+                "on=() has nothing count as a failure, so it would never open: name what does, or slow_call"
+            )
         self._ignored = _with_refusals(limits.check_errors(ignore, "ignore"), self._failures)
         self._on_change = on_change
         self._timer = timer
@@ -159,7 +175,11 @@ class CircuitBreaker:
     # -- around functions
 
     def __call__(self, function: F) -> F:
-        """Decorate a function: its calls go through this breaker. Raises TypeError for generator functions, classes."""
+        """Decorate a function: its calls go through this breaker.
+
+        Raises TypeError for generator functions and classes; and when it is called, for a plain function whose first
+        result is a coroutine.
+        """
         quick = self._sync if self._is_timed else self._quick_sync
         aquick = self._asynchronous if self._is_timed else self._quick_asynchronous
         decorated: F = wrap(function, "CircuitBreaker", sync=quick, asynchronous=aquick)
@@ -176,9 +196,10 @@ class CircuitBreaker:
         return made
 
     def _quick_sync(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        breaker, careful = self, self._sync(function)
+        breaker, careful, is_first = self, self._sync(function), True
 
         def guarded(*args: Any, **kwargs: Any) -> Any:
+            nonlocal is_first
             window = breaker._window
             if window is None:
                 return careful(*args, **kwargs)
@@ -188,6 +209,9 @@ class CircuitBreaker:
                 breaker._raised(window, error)
                 raise
             window.record(OK)  # type: ignore[union-attr]  # this closure is for windows that count calls
+            if is_first:  # the others will be alike; looking at each would cost a tenth of what this takes
+                refuse_coroutine(result, "CircuitBreaker")
+                is_first = False
             return result
 
         return guarded
@@ -210,7 +234,10 @@ class CircuitBreaker:
         return guarded
 
     def _sync(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        is_first = True
+
         def guarded(*args: Any, **kwargs: Any) -> Any:
+            nonlocal is_first
             period, began = self._begin()
             try:
                 result = function(*args, **kwargs)
@@ -218,6 +245,9 @@ class CircuitBreaker:
                 self._raised(period, error, began)
                 raise
             self._returned(period, began)
+            if is_first:
+                refuse_coroutine(result, "CircuitBreaker")
+                is_first = False
             return result
 
         return guarded
@@ -331,11 +361,11 @@ class CircuitBreaker:
         import logging
 
         level = logging.WARNING if after == "open" else logging.INFO
-        logger().log(level, "breaker %r: %s, was %s", self.name, after, before)
+        logger("resilience").log(level, "breaker %r: %s, was %s", self.name, after, before)
         try:
             self._changed(before, after)
         except Exception:  # noqa: BLE001 (it is logged; the call itself went as it went)
-            logger().exception("on_change of breaker %r failed", self.name)
+            logger("resilience").exception("on_change of breaker %r failed", self.name)
 
     def _changed(self, before: State, after: State) -> None:
         if self._on_change is not None:

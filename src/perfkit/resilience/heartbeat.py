@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
+import warnings
 from functools import partial
 
 from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.decorating import COROUTINE_FUNCTION, checked_kind
 from perfkit._base.histogram import Histogram
+from perfkit._base.logs import logger
 from perfkit.resilience import limits
+from perfkit.resilience.attempts import described
 from perfkit.resilience.beats import Beats
-from perfkit.resilience.logs import logger
-from perfkit.resilience.wrapping import name_of
+from perfkit.resilience.wrapping import check_not_called, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ class Heartbeat:
             hanging, so give it a timeout of its own too.
         misses: so many misses in a row mean that the peer is lost, from 1.
         on_lost: ``on_lost(heartbeat)``, called where the beats are made (worker or task, where it may be a coroutine
-            function). What it raises is logged on ``perfkit.resilience`` and stops nothing.
+            function). What it raises is logged on ``perfkit.resilience`` and is in ``last_error``; it stops nothing.
         on_back: ``on_back(heartbeat)``, in the same way.
         name: what ``perfkit.stats()`` and the log call it; if not given, the name of ``beat``.
         timer: the clock, a function that returns seconds and never goes back.
@@ -59,7 +62,8 @@ class Heartbeat:
         * A beat that was counted as a miss and succeeds late brings nothing back: the next one has to be good.
         * The hooks of one heartbeat are called one after the other, lost and back in turns. A change that is undone
           while a hook runs is not told of; ``stats()`` counts it.
-        * A heartbeat that nobody refers to stops. So does one whose event loop has ended; it can be started again.
+        * A heartbeat that nobody refers to stops, with a ResourceWarning if it was running. One whose event loop has
+          ended stops too; it can be started again.
         * In a forked child it is stopped; start it there if the child wants one.
         * Beats and hooks run with the context variables of whoever started it. Thread-safe.
 
@@ -81,7 +85,9 @@ class Heartbeat:
         name: str | None = None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
+        check_not_called(beat, "beat must be a function, called as beat()")
         self._is_async = checked_kind(beat, "Heartbeat") == COROUTINE_FUNCTION
+        limits.check_callable(beat, "beat", "beat()", arguments=0)
         limits.check_timer(timer)
         self._hooks = {"lost": self._checked_hook(on_lost, "on_lost"), "back": self._checked_hook(on_back, "on_back")}
         self._beat = beat
@@ -94,6 +100,8 @@ class Heartbeat:
         self._pulse: Pulse | None = None
         self._untold: Event | None = None  # a change that the hooks have still to be told of
         self._is_telling = False
+        self._told: Event | None = None  # the change that the hooks were told of last
+        self._last_error: str | None = None
         self._lock = threading.RLock()  # re-entrant: a finaliser may stop it
         fork.after_in_child(self)
         registry.register(self, part="resilience")
@@ -163,6 +171,11 @@ class Heartbeat:
         pulse = self._pulse  # read once: another thread may stop it
         return pulse is not None and pulse.is_alive()
 
+    @property
+    def last_error(self) -> str | None:
+        """What the last miss was, or what the last hook that failed has raised; None if there was neither."""
+        return self._last_error
+
     def stats(self) -> HeartbeatStats:
         """Return its figures."""
         from perfkit.resilience.stats import HeartbeatStats
@@ -179,11 +192,18 @@ class Heartbeat:
                 times_lost=beats.times_lost,
                 since_success=None if last is None else self._timer() - last,
                 latency=self._latency.summary(),
+                last_error=self._last_error,
             )
 
     def __repr__(self) -> str:
         state = "lost" if self.is_lost else "running" if self.is_running else "stopped"
         return f"<{type(self).__name__} {self.name!r}: {state}>"
+
+    def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:  # this module's names may be gone
+        if is_ending() or getattr(self, "_pulse", None) is None or not self.is_running:
+            return
+        said = f"{self!r} beats no more, for nobody refers to it: keep it, and stop() it when you are done"
+        warnings.warn(said, ResourceWarning, source=self, stacklevel=2)
 
     # -- for the pulse
 
@@ -193,20 +213,32 @@ class Heartbeat:
             pulse = self._pulse
             if pulse is None:
                 return
+            missed = self._beats.misses
             step = self._beats.tick(self._timer())
+            if self._beats.misses > missed:
+                self._last_error = self._too_late()
             pulse.set(step.wait)
         if step.begin is not None and not pulse.begin(self._beat, step.begin):
-            self._ended(step.begin, is_good=False)
+            self._ended(step.begin, "there is no thread to be had for beat()")
         self._note(step.event)
 
-    def _ended(self, number: int, *, is_good: bool) -> None:
-        """Take note of how a beat ended."""
+    def _ended(self, number: int, why: str | None) -> None:
+        """Take note of how a beat ended; ``why`` it is a miss, None if it is good."""
         with self._lock:
-            now, good = self._timer(), self._beats.good
-            event = self._beats.ended(number, now, is_good=is_good)
+            now, good, missed = self._timer(), self._beats.good, self._beats.misses
+            event = self._beats.ended(number, now, is_good=why is None)
             if self._beats.good > good:
                 self._latency.record(now - self._beats.began)
+            elif self._beats.misses > missed:
+                self._last_error = why or self._too_late()
         self._note(event)
+
+    def _too_late(self) -> str:
+        return f"beat() was not back within {self._timeout:g} s"
+
+    def _hook_failed(self, error: BaseException) -> None:
+        """Take note of a hook that has raised something."""
+        self._last_error = f"on_{self._told}() raised {described(error)}"
 
     def _note(self, event: Event | None) -> None:
         """Have a change told. One that takes back what has not been told yet is none."""
@@ -227,10 +259,12 @@ class Heartbeat:
         return None if event is None else partial(self._tell, event)
 
     def _tell(self, event: Event) -> Any:
+        self._told = event
         if event == "lost":
-            logger().warning("heartbeat %r: lost, after %d misses in a row", self.name, self._misses)
+            said = "heartbeat %r: lost, after %d misses in a row; the last one: %s"
+            logger("resilience").warning(said, self.name, self._misses, self._last_error)
         else:
-            logger().info("heartbeat %r: back", self.name)
+            logger("resilience").info("heartbeat %r: back", self.name)
         hook = self._hooks[event]
         return None if hook is None else hook(self)
 

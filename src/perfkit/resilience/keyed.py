@@ -76,7 +76,7 @@ class KeyedBreakers:
         return keyed_stats(self.name, self._breakers())
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r}: {len(self._alive)} keys>"
+        return f"<{type(self).__name__} {self.name!r}: keys={len(self._alive)}>"
 
     def _breakers(self) -> dict[Hashable, CircuitBreaker]:
         with self._lock:

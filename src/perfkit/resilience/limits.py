@@ -8,9 +8,11 @@ from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 __all__ = [
+    "as_tuple",
     "check_between",
     "check_callable",
     "check_count",
@@ -69,22 +71,51 @@ def check_errors(errors: object, name: str) -> tuple[type[Exception], ...]:
     kinds = errors if isinstance(errors, tuple) else (errors,)
     for kind in kinds:
         if not isinstance(kind, type) or not issubclass(kind, Exception):
+            why = ": what is none, such as KeyboardInterrupt and asyncio's CancelledError, is nobody's failure"
             raise TypeError(
-                f"{name} must be a subclass of Exception or a tuple of such, not {errors!r}: what is none, such as"
-                f" KeyboardInterrupt and asyncio's CancelledError, is nobody's failure"
+                f"{name} must be a subclass of Exception or a tuple of such, not {errors!r}"
+                f"{as_tuple(errors, name) or why}"
             )
     return kinds
 
 
-def check_callable(function: object, name: str, call: str) -> None:
-    """Raise TypeError unless ``function`` is None or can be called; ``call`` shows how it would be."""
-    if function is not None and not callable(function):
+def as_tuple(errors: object, name: str) -> str:
+    """Return what to write instead of another collection; nothing where it is none."""
+    if not isinstance(errors, list | set | frozenset):
+        return ""
+    kinds = ", ".join(getattr(kind, "__name__", repr(kind)) for kind in errors)
+    return f" (write {name}=({kinds}{',' if len(errors) == 1 else ''}))"
+
+
+def check_callable(function: object, name: str, call: str, arguments: int = 1) -> None:
+    """Raise TypeError unless ``function`` is None or can be called with so many; ``call`` shows how it would be."""
+    if function is None:
+        return
+    if not callable(function):
         raise TypeError(f"{name} must be a function, called as {call}, not {function!r}")
+    objection = _objection(function, arguments)
+    if objection is not None:
+        raise TypeError(f"{name} is called as {call}, which {function!r} doesn't take: {objection}")
 
 
-def check_hook(function: object, name: str, call: str) -> None:
+def _objection(function: Callable[..., object], arguments: int) -> str | None:
+    """Return why a function can't be called with so many arguments, or None where it can, or doesn't tell."""
+    from inspect import signature
+
+    try:
+        shown = signature(function)
+    except (TypeError, ValueError):  # some that are written in C
+        return None
+    try:
+        shown.bind(*[None] * arguments)
+    except TypeError as error:
+        return str(error)
+    return None
+
+
+def check_hook(function: object, name: str, call: str, arguments: int = 1) -> None:
     """Do as `check_callable`, and refuse coroutine functions too."""
-    check_callable(function, name, call)
+    check_callable(function, name, call, arguments)
     if function is not None and kind_of(function) == COROUTINE_FUNCTION:
         raise TypeError(f"{name} must be a plain function, called as {call}: nobody would await it")
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import sys
 import weakref
 from contextvars import copy_context
+from types import CoroutineType
 
+from perfkit._base.logs import logger
 from perfkit._base.maintenance import Alarm
 from perfkit._base.workers import Workers
-from perfkit.resilience.logs import logger
+from perfkit.resilience.attempts import described
 from perfkit.resilience.wrapping import refuse_coroutine
 
 TYPE_CHECKING = False
@@ -47,7 +49,9 @@ if TYPE_CHECKING:
             """Wait until what was cancelled by `stop` is over, if it takes no longer than a beat may."""
 
 
-__all__ = ["ThreadPulse", "log_failed_beat", "log_failed_hook", "new_pulse"]
+__all__ = ["SAID_NO", "ThreadPulse", "log_failed_beat", "log_failed_hook", "new_pulse", "raised"]
+
+SAID_NO = "beat() returned False"
 
 # As many as there are beats and hooks under way, for none may wait for another's: each heartbeat has one of both at
 # most.
@@ -107,34 +111,47 @@ def _submitted(job: Callable[[], object]) -> bool:
 
 def _beat(reference: weakref.ref[Heartbeat], context: Context, beat: Callable[[], Any], number: int) -> None:
     """Make a beat. While it hangs the heartbeat isn't referred to."""
-    is_good = False
     try:
         result = context.run(beat)
         refuse_coroutine(result, "Heartbeat")
-        is_good = result is not False
+        why = SAID_NO if result is False else None
     except BaseException as error:  # noqa: BLE001 (whatever it is, the peer wasn't reached; a worker lives on)
         log_failed_beat(reference, error)
+        why = raised(error)
     heartbeat = reference()
     if heartbeat is not None:
-        heartbeat._ended(number, is_good=is_good)
+        heartbeat._ended(number, why)
 
 
 def _tell(reference: weakref.ref[Heartbeat]) -> None:
     while (heartbeat := reference()) is not None and (tell := heartbeat._next_change()) is not None:
         try:
-            tell()
-        except BaseException:  # noqa: BLE001 (it is logged, and stops nothing; a worker lives on)
-            log_failed_hook(heartbeat)
+            _refuse_awaitable(tell())
+        except BaseException as error:  # noqa: BLE001 (it is logged, and stops nothing; a worker lives on)
+            log_failed_hook(heartbeat, error)
         del heartbeat, tell
 
 
-def log_failed_hook(heartbeat: Heartbeat) -> None:
+def _refuse_awaitable(told: object) -> None:
+    """Raise TypeError for a coroutine that a hook has returned, where there is no loop to await it."""
+    if isinstance(told, CoroutineType):
+        told.close()
+        raise TypeError("a hook returned a coroutine, which nobody would await: beat is no coroutine function")
+
+
+def raised(error: BaseException) -> str:
+    """Return what is said of a beat that has raised something."""
+    return f"beat() raised {described(error)}"
+
+
+def log_failed_hook(heartbeat: Heartbeat, error: BaseException) -> None:
     """Log the error that a hook has raised."""
-    logger().exception("a hook of heartbeat %r failed", heartbeat.name)
+    heartbeat._hook_failed(error)
+    logger("resilience").exception("a hook of heartbeat %r failed", heartbeat.name)
 
 
 def log_failed_beat(reference: weakref.ref[Heartbeat], error: BaseException) -> None:
     """Say why a beat is a miss."""
     heartbeat = reference()
     if heartbeat is not None:
-        logger().debug("heartbeat %r: a miss", heartbeat.name, exc_info=error)
+        logger("resilience").debug("heartbeat %r: a miss", heartbeat.name, exc_info=error)

@@ -8,13 +8,14 @@ import time
 
 from perfkit import registry
 from perfkit._base import fork
+from perfkit._base.calling import refusing
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 from perfkit.resilience import limits
 from perfkit.resilience.attempts import Plan
 from perfkit.resilience.blocks import AsyncAttempts, Attempt, Attempts
 from perfkit.resilience.budget import RetryBudget
 from perfkit.resilience.run import COUNTED, Run
-from perfkit.resilience.wrapping import call, name_of, wrap
+from perfkit.resilience.wrapping import call, name_of, refuse_coroutine, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,16 @@ __all__ = ["Attempt", "Retry", "retry"]
 _numbers = itertools.count(1)
 
 
+def _refuse_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Say what to write to whoever puts ``retry`` itself on a function, or doesn't say what to try again."""
+    if args or "on" not in kwargs:
+        raise TypeError(
+            "retry takes keyword arguments alone, and on is one of them: it says which errors are tried again, as in"
+            " @retry(on=ConnectionError)"
+        )
+
+
+@refusing(_refuse_arguments)
 def retry(
     *,
     on: On,
@@ -161,7 +172,11 @@ class Retry:
         return f"<{type(self).__name__} {self.name!r}>"
 
     def __call__(self, function: F) -> F:
-        """Decorate a function: what fails is tried again. Raises TypeError for generator functions and classes."""
+        """Decorate a function: what fails is tried again.
+
+        Raises TypeError for generator functions and classes; and when it is called, for a plain function whose first
+        result is a coroutine.
+        """
         decorated: F = wrap(function, "retry", sync=self._sync, asynchronous=self._asynchronous)
         self._first = self._first or name_of(function)
         return decorated
@@ -198,9 +213,10 @@ class Retry:
 
     def _sync(self, function: Callable[..., Any]) -> Callable[..., Any]:
         self._check_sleep()
-        retry, budget, name = self, self._budget, name_of(function)
+        retry, budget, name, is_first = self, self._budget, name_of(function), True
 
         def tried(*args: Any, **kwargs: Any) -> Any:
+            nonlocal is_first
             began = retry._timer()
             if budget is not None:
                 budget.deposit()
@@ -213,6 +229,9 @@ class Retry:
                     if not run.goes_on_after(error):
                         raise
                 else:
+                    if is_first:  # the others will be alike
+                        refuse_coroutine(result, "retry")
+                        is_first = False
                     if run is not None:
                         retry._count("recovered")
                     return result
@@ -256,7 +275,8 @@ def _asked(on: object) -> Callable[[Exception], object]:
         kinds = limits.check_errors(on, "on")
         return lambda error: isinstance(error, kinds)
     if not callable(on):
-        raise TypeError(f"on must be exception types or a function, called as on(error), not {on!r}")
+        hint = limits.as_tuple(on, "on")
+        raise TypeError(f"on must be exception types or a function, called as on(error), not {on!r}{hint}")
     limits.check_hook(on, "on", "on(error)")
     return on
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from random import random
 
+from perfkit._base.exceptions import annotate
+from perfkit._base.logs import logger
 from perfkit.resilience.attempts import (
     ATTEMPTS,
     BUDGET,
@@ -16,7 +18,6 @@ from perfkit.resilience.attempts import (
     least_wait,
 )
 from perfkit.resilience.errors import BreakerOpen
-from perfkit.resilience.logs import logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ class Run:
         elapsed = retry._timer() - self._began
         why = _WHY[reason].format(attempts=retry._plan.attempts, timeout=retry._plan.timeout)
         with suppress(Exception):  # an error that takes no note is raised without
-            _annotate(error, self._name, failures.note(self._name, elapsed, why))
-        logger().info(
+            annotate(error, heading_of(self._name), failures.note(self._name, elapsed, why))
+        logger("resilience").info(
             "retry %r: gave up after %d attempts in %.3f s: %s: %s",
             self._name,
             failures.number,
@@ -119,7 +120,9 @@ class Run:
 
     def _tell(self, error: Exception, wait: float, elapsed: float) -> None:
         number = self._failures.number
-        logger().debug("retry %r: attempt %d: %s: again in %.3f s", self._name, number, described(error), wait)
+        logger("resilience").debug(
+            "retry %r: attempt %d: %s: again in %.3f s", self._name, number, described(error), wait
+        )
         if self._retry._on_retry is None:
             return
         from perfkit.resilience.stats import RetryEvent
@@ -127,7 +130,7 @@ class Run:
         try:
             self._retry._on_retry(RetryEvent(self._name, number, error, wait, elapsed))
         except Exception:  # noqa: BLE001 (it is logged; the retry goes on all the same)
-            logger().exception("on_retry of retry %r failed", self._name)
+            logger("resilience").exception("on_retry of retry %r failed", self._name)
 
 
 def slept(pause: Any) -> Any:
@@ -135,11 +138,3 @@ def slept(pause: Any) -> Any:
     if pause is None:
         raise TypeError("sleep must return what can be awaited, as asyncio.sleep does: these are coroutines")
     return pause
-
-
-def _annotate(error: Exception, name: str, note: str) -> None:
-    """Put the note on an error, instead of the one it has from before: errors are raised again and again."""
-    earlier = getattr(error, "__notes__", None)
-    if earlier:
-        error.__notes__ = [other for other in earlier if not other.startswith(heading_of(name))]
-    error.add_note(note)

@@ -155,7 +155,7 @@ class HeartbeatStats:
 
     ``beats`` were begun, ``misses`` of them or of their hanging were counted, ``misses_in_row`` since the last success.
     ``since_success`` is the seconds since then, None before the first. ``latency`` is how long the successful ones
-    took.
+    took. ``last_error`` says what the last miss was, or the last hook that failed; None if there was neither.
     """
 
     name: str
@@ -167,3 +167,4 @@ class HeartbeatStats:
     times_lost: int
     since_success: float | None
     latency: LatencySummary
+    last_error: str | None

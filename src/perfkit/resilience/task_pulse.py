@@ -8,7 +8,7 @@ import weakref
 from contextvars import copy_context
 from functools import partial
 
-from perfkit.resilience.pulse import log_failed_beat, log_failed_hook
+from perfkit.resilience.pulse import SAID_NO, log_failed_beat, log_failed_hook, raised
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,23 +108,30 @@ def _ring(reference: weakref.ref[Heartbeat]) -> None:
         heartbeat._tick()
 
 
-async def _make(reference: weakref.ref[Heartbeat], beat: Callable[[], Any], seconds: float) -> bool:
-    """Make a beat; tell whether it was good. While it is awaited the heartbeat isn't referred to."""
+async def _make(reference: weakref.ref[Heartbeat], beat: Callable[[], Any], seconds: float) -> str | None:
+    """Make a beat; return why it is a miss, if it is one. While it is awaited the heartbeat isn't referred to."""
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds):
-            return await beat() is not False
+        async with limit:
+            return SAID_NO if await beat() is False else None
     except Exception as error:  # noqa: BLE001 (whatever it is, the peer wasn't reached)
         log_failed_beat(reference, error)
-        return False
+        return f"beat() was not back within {seconds:g} s" if limit.expired() else raised(error)
 
 
-def _done(reference: weakref.ref[Heartbeat], number: int, task: asyncio.Task[bool]) -> None:
+def _done(reference: weakref.ref[Heartbeat], number: int, task: asyncio.Task[str | None]) -> None:
     """Say how a beat ended; a task that was cancelled before its first step says so nowhere else."""
     _tasks.discard(task)
-    is_good = not task.cancelled() and task.exception() is None and task.result()
     heartbeat = reference()
     if heartbeat is not None:
-        heartbeat._ended(number, is_good=is_good)
+        heartbeat._ended(number, _why_missed(task))
+
+
+def _why_missed(task: asyncio.Task[str | None]) -> str | None:
+    if task.cancelled():
+        return "beat() was cancelled"
+    error = task.exception()
+    return task.result() if error is None else raised(error)
 
 
 async def _tell(reference: weakref.ref[Heartbeat]) -> None:
@@ -133,8 +140,8 @@ async def _tell(reference: weakref.ref[Heartbeat]) -> None:
             told = tell()
             if asyncio.iscoroutine(told):
                 await told
-        except Exception:  # noqa: BLE001 (it is logged, and stops nothing)
-            log_failed_hook(heartbeat)
+        except Exception as error:  # noqa: BLE001 (it is logged, and stops nothing)
+            log_failed_hook(heartbeat, error)
         except asyncio.CancelledError:  # the loop is ending
             heartbeat._is_telling = False
             raise

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Make = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-__all__ = ["call", "name_of", "refuse_coroutine", "wrap"]
+__all__ = ["call", "check_not_called", "name_of", "refuse_coroutine", "wrap"]
 
 
 def wrap(function: Any, what: str, *, sync: Make, asynchronous: Make) -> Any:
@@ -34,12 +34,19 @@ def wrap(function: Any, what: str, *, sync: Make, asynchronous: Make) -> Any:
 
 def call(function: Any, what: str, args: Any, kwargs: Any, *, sync: Make, asynchronous: Make) -> Any:
     """Call ``function`` as one of the two makes it. A class is a function that makes one of its kind."""
+    check_not_called(function, "call() takes a function and its arguments, as in call(ask, 1)")
     kind = FUNCTION if isinstance(function, type) else checked_kind(function, what)
-    if kind == COROUTINE_FUNCTION:
-        return asynchronous(function)(*args, **kwargs)
-    result = sync(function)(*args, **kwargs)
-    refuse_coroutine(result, what)
-    return result
+    return (asynchronous if kind == COROUTINE_FUNCTION else sync)(function)(*args, **kwargs)
+
+
+def check_not_called(function: object, rule: str) -> None:
+    """Raise TypeError for what can't be called, most likely because it was called already."""
+    if callable(function):
+        return
+    shown = repr(function)
+    if isinstance(function, CoroutineType):
+        function.close()
+    raise TypeError(f"{rule}, not {shown}: pass the function itself, without calling it")
 
 
 def refuse_coroutine(result: object, what: str) -> None:
@@ -48,7 +55,7 @@ def refuse_coroutine(result: object, what: str) -> None:
         result.close()
         raise TypeError(
             f"{what} was given a plain function that returns a coroutine, such as a lambda: pass the coroutine function"
-            f" itself"
+            f" itself, or make it one (async def, and await)"
         )
 
 

@@ -1,5 +1,7 @@
 """JSON state files: validated cache on the reading side; locked, atomic, durable writes on the other."""
 
+from perfkit._base.first_use import on_first_use
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from perfkit.statefile.aio import AsyncStateFile as AsyncStateFile
@@ -11,29 +13,19 @@ if TYPE_CHECKING:
 
 # Each on first use: asyncio alone would cost threaded programs 20 ms.
 _HOMES = {
-    "AsyncStateFile": "aio",
-    "LatencySummary": "stats",
-    "ReadCacheStats": "cache",
-    "StateFile": "file",
-    "StateFileStats": "stats",
-    "read_json": "cache",
+    "AsyncStateFile": ".aio",
+    "LatencySummary": ".stats",
+    "ReadCacheStats": ".cache",
+    "StateFile": ".file",
+    "StateFileStats": ".stats",
+    "read_json": ".cache",
 }
 
 __all__ = ["AsyncStateFile", "LatencySummary", "ReadCacheStats", "StateFile", "StateFileStats", "read_json"]
 
 
 if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
-
-    def __getattr__(name: str) -> object:
-        try:
-            home = _HOMES[name]
-        except KeyError:
-            raise AttributeError(f"module 'perfkit.statefile' has no attribute {name!r}") from None
-        from importlib import import_module
-
-        value = getattr(import_module(f"perfkit.statefile.{home}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = on_first_use(globals(), _HOMES)
 
 
 def __dir__() -> list[str]:

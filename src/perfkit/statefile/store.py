@@ -2,7 +2,6 @@
 
 import errno
 import itertools
-import logging
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from perfkit._base import atomic
 from perfkit._base.histogram import LatencyRecorder
+from perfkit._base.logs import logger
 from perfkit.statefile import codec
 from perfkit.statefile.errors import StateFileConflict, StateFileCorrupt, StateFileEncodeError
 from perfkit.statefile.grouping import Mutation, replay
@@ -19,8 +19,6 @@ from perfkit.statefile.options import Options
 from perfkit.statefile.reader import ABSENT, Reader, Reading, read_whole
 
 __all__ = ["Store"]
-
-logger = logging.getLogger("perfkit.statefile")
 
 _MAX_NAME = 255  # bytes, on about every file system
 
@@ -243,7 +241,8 @@ class Store:
         name = next(name for name in names if not os.path.lexists(name))
         os.rename(hold.target, name)
         self.recovered += 1
-        logger.error("%s is not JSON (%s). Moved aside to %s; starting from the default.", hold.target, error.msg, name)
+        said = "%s is not JSON (%s). Moved aside to %s; starting from the default."
+        logger("statefile").error(said, hold.target, error.msg, name)
 
 
 def _temp_for(target: str) -> str:

@@ -1,0 +1,236 @@
+"""What `Database` and `AsyncDatabase` share: arguments, states, and how a call becomes an operation."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import weakref
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from perfkit import registry
+from perfkit._base import fork
+from perfkit._base.clock import Deadline
+from perfkit._base.decorating import FUNCTION, kind_of
+from perfkit.sqlite.engine import Engine
+from perfkit.sqlite.errors import DatabaseClosed, DatabaseError, DatabaseForked, TransactionRefused
+from perfkit.sqlite.options import MEMORY, Options, checked_path, checked_seconds
+from perfkit.sqlite.reading import columns_of
+from perfkit.sqlite.scan import Scan
+from perfkit.sqlite.session import Session
+from perfkit.sqlite.sink import Many, Query
+from perfkit.sqlite.statements import Kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from perfkit._base.atomic import Durability
+    from perfkit.sqlite.backing_up import Backup
+    from perfkit.sqlite.batch import Operation, Waiter
+    from perfkit.sqlite.options import Migration, RowFactory
+    from perfkit.sqlite.sink import SQLiteSink
+    from perfkit.sqlite.stats import DatabaseStats
+
+__all__ = ["CLOSED", "NEW", "DatabaseBase", "backed_up", "inside", "many", "nothing", "unit"]
+
+# The sessions that the running code is in the middle of: what would wait for one of them would wait for itself.
+inside: ContextVar[tuple[Session, ...]] = ContextVar("perfkit.sqlite transactions", default=())
+
+NEW, OPEN, CLOSED, FORKED = "not opened yet", "open", "closed", "opened before a fork"
+
+
+class DatabaseBase:
+    """A path, its options, and the engine while it is open."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: Durability = "process",
+        readers: int = 2,
+        max_pending: int = 10_000,
+        max_batch: int = 1000,
+        busy_timeout: float = 5.0,
+        pragmas: Mapping[str, Any] | None = None,
+        migrations: Sequence[Migration] | None = None,
+        row_factory: RowFactory | None = sqlite3.Row,
+        on_connect: Callable[[sqlite3.Connection], object] | None = None,
+        name: str | None = None,
+    ) -> None:
+        place = checked_path(path)
+        if place == MEMORY:
+            readers = min(readers, 0) if isinstance(readers, int) else readers  # nobody else sees what is in there
+        self._options = Options(
+            place,
+            durability,
+            readers,
+            max_pending,
+            max_batch,
+            busy_timeout,
+            dict(pragmas or {}),
+            migrations,
+            row_factory,
+            on_connect,
+        )
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a str, or None for the file's name, not {name!r}")
+        self.name = name or os.path.basename(place)
+        self._kinds = Kinds()
+        self._state = NEW
+        self._is_watched = True  # calls have to look at the state, or at who calls
+        self._engine: Engine | None = None
+        self._begin()
+        fork.after_in_child(self)
+        registry.register(self, part="sqlite")
+
+    def _begin(self) -> None:
+        """Set what a subclass has of its own."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<perfkit.{type(self).__name__} {self._options.path!r}, {self._state}>"
+
+    @property
+    def path(self) -> str:
+        """The file's absolute path, or ``":memory:"``."""
+        return self._options.path
+
+    def stats(self) -> DatabaseStats:
+        """Return the figures since it was opened. Cost: some 20 µs."""
+        engine = self._engine or Engine(self._options, _to_nobody)
+        return engine.stats(self.name)
+
+    # -- states
+
+    def _check(self) -> None:
+        """Raise unless calls are served."""
+        if self._state == CLOSED:
+            raise self._closed_error()
+        if self._state == FORKED:
+            raise DatabaseForked(
+                f"{self.path} was opened before this process was forked: make another {type(self).__name__} in the"
+                " child. SQLite's connections can't be carried over",
+                path=self.path,
+            )
+
+    def _closed_error(self) -> DatabaseClosed:
+        return DatabaseClosed(f"{self.path} was closed: make another {type(self).__name__} to use it", path=self.path)
+
+    def _refuse_nesting(self) -> None:
+        engine = self._engine
+        if engine is not None and any(session in engine.sessions and not session.is_over for session in inside.get()):
+            raise TransactionRefused(
+                "this is inside of a transaction() of the same database, and would wait for its end: use what"
+                " `with db.transaction() as tx` gave, such as tx.execute()",
+                path=self.path,
+            )
+
+    def _has_opened(self, engine: Engine) -> None:
+        self._engine = engine
+        self._state = OPEN
+        engine.readers.start()
+        self._is_watched = False
+        weakref.finalize(self, engine.close).atexit = False
+
+    def _has_closed(self) -> bool:
+        """Accept no more calls; True the first time."""
+        if self._state not in (NEW, OPEN):
+            return False
+        self._state, self._is_watched = CLOSED, True
+        return True
+
+    def _after_fork_in_child(self) -> None:
+        if self._engine is not None:
+            self._engine.park()
+        if self._state != CLOSED and self._engine is not None:
+            self._state = FORKED
+        self._is_watched = True
+
+    # -- calls
+
+    def _opened_engine(self) -> Engine:
+        assert self._engine is not None  # noqa: S101 (asked after opening)
+        return self._engine
+
+    def _submit(self, waiter: Waiter, work: Any, argument: Any, alone: bool = False) -> None:
+        """Queue an operation for the writer."""
+        writer = self._opened_engine().writer
+        writer.queue.waiting.append((waiter, work, argument, alone))
+        if writer.is_idle:
+            writer.wake()
+        if not writer.is_open:  # closed since this call looked
+            writer.refuse()
+
+    def _ask(self, waiter: Waiter, how: Query, sql: str, parameters: Any, unpack: Sequence[str]) -> None:
+        """Queue a query for the readers, or for the writer where there are none."""
+        asked = sql, parameters, columns_of(unpack)
+        readers = self._opened_engine().readers
+        if not self._options.readers:
+            self._submit(waiter, how, asked)
+            return
+        readers.waiting.append((waiter, how, asked, False))
+        if readers.idle:
+            readers.wake()
+        if readers.has_ended:  # as above
+            readers.refuse()
+
+    def _session(self, timeout: float | None) -> tuple[Session, Deadline]:
+        """Make a session, which counts as open from now on."""
+        seconds = None if timeout is None else checked_seconds("timeout", timeout, above_zero=True)
+        deadline = Deadline(None if seconds == float("inf") else seconds)
+        engine = self._opened_engine()
+        session = Session(self.path, deadline, engine.deliver)
+        engine.sessions.add(session)
+        engine.transactions += 1
+        self._is_watched = True
+        return session, deadline
+
+    def _has_ended(self, session: Session) -> None:
+        engine = self._opened_engine()
+        engine.sessions.discard(session)
+        self._is_watched = False
+        if engine.sessions or self._state != OPEN:  # looked at afterwards: it may have come this moment
+            self._is_watched = True
+
+    def _scan(self, sql: str, parameters: Any, unpack: Sequence[str], max_age: float) -> Scan:
+        scan = Scan(
+            self._options, sql, parameters, columns_of(unpack), checked_seconds("max_age", max_age, above_zero=True)
+        )
+        self._opened_engine().scans.add(scan)
+        return scan
+
+    def _refuse_memory(self, what: str) -> None:
+        if self._options.is_memory:
+            raise DatabaseError(
+                f"{what} needs a file: what is in {MEMORY!r} is seen by the writer's connection alone; use run(fn)",
+                path=self.path,
+            )
+
+
+def many(sql: str, rows: Iterable[Any]) -> tuple[Many, tuple[Any, ...]]:
+    """Return the work of an executemany; the rows are taken now, because they may be needed twice."""
+    if not isinstance(sql, str):
+        raise TypeError(f"sql must be a str, one SQL statement, not {sql!r}")
+    return Many(sql), tuple(rows)
+
+
+def unit(fn: Callable[[sqlite3.Connection], Any]) -> Callable[[sqlite3.Connection, Any], Any]:
+    """Return the work of a run."""
+    if not callable(fn) or isinstance(fn, type) or kind_of(fn) != FUNCTION:
+        raise TypeError(
+            f"run() takes an ordinary function of a connection, such as lambda conn: conn.execute(...).fetchall(), not"
+            f" {fn!r}. For awaits between statements use transaction()"
+        )
+    return lambda connection, _: fn(connection)
+
+
+def backed_up(backup: Backup) -> Callable[[SQLiteSink, Any], str]:
+    """Return the work of a backup from the writer's connection."""
+    return lambda sink, _: backup.from_connection(sink.connection)
+
+
+nothing = Query(lambda *_: None)
+
+
+def _to_nobody(operations: Sequence[Operation], outcomes: Sequence[Any]) -> None:
+    """Nobody waits."""

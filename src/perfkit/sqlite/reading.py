@@ -1,0 +1,85 @@
+"""What is read: queries that give all rows, one, or a value, with packed columns made objects again."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from perfkit.sqlite.sink import Query
+from perfkit.sqlite.values import unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["ALL", "ONE", "VALUE", "columns_of", "made_rows"]
+
+# An argument is (sql, parameters, columns to unpack).
+Asked = tuple[str, Any, tuple[str, ...]]
+
+
+def columns_of(unpack: Sequence[str]) -> tuple[str, ...]:
+    """Return column names as a tuple, or say what they may be."""
+    if not unpack:
+        return ()
+    if isinstance(unpack, str) or not all(isinstance(name, str) for name in unpack):
+        raise TypeError(f'unpack must be a tuple of column names, such as ("embedding",), not {unpack!r}')
+    return tuple(unpack)
+
+
+def made_rows(cursor: sqlite3.Cursor, raw: Iterable[tuple[Any, ...]], unpack: tuple[str, ...]) -> list[Any]:
+    """Make rows of plain tuples: packed columns become objects, then the connection's row factory gets them."""
+    places = _places(cursor, unpack)
+    factory = cursor.connection.row_factory
+    made = []
+    for row in raw:
+        values = list(row)
+        for place in places:
+            values[place] = unpacked(values[place])
+        made.append(tuple(values) if factory is None else factory(cursor, tuple(values)))
+    return made
+
+
+def _places(cursor: sqlite3.Cursor, unpack: tuple[str, ...]) -> list[int]:
+    names = [column[0] for column in cursor.description or ()]
+    missing = [name for name in unpack if name not in names]
+    if missing:
+        raise ValueError(f"unpack names {', '.join(missing)}, and the query gives {', '.join(names) or 'no columns'}")
+    return [place for place, name in enumerate(names) if name in unpack]
+
+
+def _begun(connection: sqlite3.Connection, asked: Asked) -> sqlite3.Cursor:
+    sql, parameters, unpack = asked
+    if not unpack:
+        return connection.execute(sql, parameters)
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return cursor.execute(sql, parameters)
+
+
+def _all(connection: sqlite3.Connection, asked: Asked) -> list[Any]:
+    cursor = _begun(connection, asked)
+    return made_rows(cursor, cursor, asked[2]) if asked[2] else cursor.fetchall()
+
+
+def _one(connection: sqlite3.Connection, asked: Asked) -> Any:
+    cursor = _begun(connection, asked)
+    row = cursor.fetchone()
+    if row is not None and asked[2]:
+        [row] = made_rows(cursor, [row], asked[2])
+    cursor.close()  # or the connection would go on reading from this moment's state
+    return row
+
+
+def _value(connection: sqlite3.Connection, asked: Asked) -> Any:
+    sql, parameters, unpack = asked
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    row = cursor.execute(sql, parameters).fetchone()
+    if row is not None and unpack:
+        _places(cursor, unpack)
+        row = (unpacked(row[0]), *row[1:])
+    cursor.close()
+    return None if row is None else row[0]
+
+
+ALL, ONE, VALUE = Query(_all), Query(_one), Query(_value)

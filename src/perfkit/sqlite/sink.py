@@ -1,0 +1,200 @@
+"""SQLite as a `Sink` of batches: transactions, savepoints where they are needed, and errors that say what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from perfkit.sqlite.guard import Connection, Guard
+    from perfkit.sqlite.options import RowFactory
+    from perfkit.sqlite.patience import Patience
+
+__all__ = ["Many", "Query", "Result", "SQLiteSink"]
+
+# Texts of our own, so that a caller's BEGIN is another statement, which the guard is asked about.
+_BEGIN, _COMMIT, _ROLLBACK = "BEGIN IMMEDIATE -- perfkit", "COMMIT -- perfkit", "ROLLBACK -- perfkit"
+_SAVE, _RELEASE, _UNDO = "SAVEPOINT perfkit", "RELEASE perfkit", "ROLLBACK TO perfkit"
+
+
+class Result(NamedTuple):
+    """What ``execute`` and ``executemany`` return.
+
+    Attributes:
+        rowcount: how many rows were inserted, updated or deleted; -1 for other statements.
+        lastrowid: the rowid of the last row inserted by this database's writer; None after ``executemany``.
+        rows: what a statement with ``RETURNING`` (or a query) gave, a list; empty for others.
+    """
+
+    rowcount: int
+    lastrowid: int | None
+    rows: list[Any]
+
+
+_result = partial(tuple.__new__, Result)  # half the cost of Result(...)
+
+
+def _fetched(cursor: sqlite3.Cursor) -> Result:
+    """Return what a statement gave, for it can't be had any more once others' work is done."""
+    rows = cursor.fetchall() if cursor.description else []
+    return _result((cursor.rowcount, cursor.lastrowid, rows))
+
+
+class Query:
+    """Work that only reads: it needs no savepoint, and no transaction."""
+
+    __slots__ = ("read",)
+
+    def __init__(self, read: Callable[[sqlite3.Connection, Any], Any]) -> None:
+        self.read = read
+
+
+class Many:
+    """One statement for many rows: all of them, or none."""
+
+    __slots__ = ("sql",)
+
+    def __init__(self, sql: str) -> None:
+        self.sql = sql
+
+    def __call__(self, connection: sqlite3.Connection, rows: Sequence[Any]) -> Result:
+        """Execute it."""
+        cursor = connection.executemany(self.sql, rows)
+        return Result(cursor.rowcount, None, [])
+
+
+class SQLiteSink:
+    """The writer's connection, as `perfkit.sqlite.batch` uses it.
+
+    Work is
+
+    - a str: one statement, with its parameters. SQLite undoes what a single statement did when it fails.
+    - a `Query`, called with the connection and the argument.
+    - any other callable: a unit, called with the connection and the argument, and undone as a whole if it raises.
+    - for an ``alone`` operation a callable that gets this sink instead of the connection.
+
+    Used by one thread.
+    """
+
+    def __init__(
+        self, connection: Connection, guard: Guard, patience: Patience, row_factory: RowFactory | None
+    ) -> None:
+        self.connection = connection
+        self.guard = guard
+        self.patience = patience
+        self._row_factory = row_factory
+        self._cursor = connection.cursor()  # for all statements, which saves making one for each
+        self._execute = self._cursor.execute
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a transaction is open."""
+        return self.connection.in_transaction
+
+    def begin(self) -> None:
+        """Begin a transaction that can write. Raises DatabaseBusy."""
+        self.patience.call(self._ours, _BEGIN)
+
+    def commit(self) -> None:
+        """Commit the open transaction."""
+        self._ours(_COMMIT)
+
+    def rollback(self) -> None:
+        """Undo the open transaction, if there is one."""
+        if self.connection.in_transaction:
+            self._ours(_ROLLBACK)
+
+    def apply(self, work: Any, argument: Any) -> Any:
+        """Carry out one operation in the open transaction."""
+        if type(work) is str:  # nearly all there is: as short as it can be
+            cursor = self._cursor
+            try:
+                self._execute(work, argument)
+                rows = cursor.fetchall() if cursor.description else []
+            except Exception as error:  # noqa: BLE001 (it is raised again, explained)
+                raise self.explained(error) from error.__cause__
+            return _result((cursor.rowcount, cursor.lastrowid, rows))
+        if isinstance(work, str):
+            return self.statement(work, argument)
+        if type(work) is Query:
+            return self.query(work, argument)
+        return self._unit(work, argument)
+
+    def single(self, work: Any, argument: Any, alone: bool) -> Any:
+        """Carry out one operation by itself. A single statement is a transaction of SQLite's own."""
+        if alone:
+            return self._alone(work, argument)
+        if isinstance(work, str):
+            return self.patience.call(self.apply, work, argument)
+        if type(work) is Query:
+            return self.patience.call(self.query, work, argument)
+        return self.whole(lambda: self._called(work, argument))
+
+    def whole(self, work: Callable[[], Any]) -> Any:
+        """Return ``work()``, done in a transaction of its own."""
+        self.begin()
+        try:
+            result = work()
+            self.commit()
+        except BaseException:
+            self.rollback()
+            raise
+        return result
+
+    def statement(self, sql: str, parameters: Any) -> Result:
+        """Execute one statement."""
+        try:
+            return _fetched(self._execute(sql, parameters))
+        except Exception as error:  # noqa: BLE001 (it is raised again, explained)
+            raise self.explained(error) from error.__cause__
+
+    def query(self, work: Query, argument: Any) -> Any:
+        """Read something."""
+        try:
+            return work.read(self.connection, argument)
+        except Exception as error:  # noqa: BLE001 (as above)
+            raise self.explained(error) from error.__cause__
+
+    def explained(self, error: BaseException) -> BaseException:
+        """Return an error that says what to do, where SQLite's own doesn't."""
+        return self.guard.explained(error, self.connection)
+
+    def _alone(self, work: Any, argument: Any) -> Any:
+        if not isinstance(work, str):
+            return work(self, argument)
+        self.guard.off = True
+        try:
+            return self.patience.call(self.statement, work, argument)
+        finally:
+            self.guard.off = False
+
+    def _unit(self, work: Any, argument: Any) -> Any:
+        self._ours(_SAVE)
+        try:
+            result = self._called(work, argument)
+        except BaseException:
+            if self.connection.in_transaction:
+                self._ours(_UNDO)
+                self._ours(_RELEASE)
+            raise
+        self._ours(_RELEASE)
+        return result
+
+    def _called(self, work: Any, argument: Any) -> Any:
+        try:
+            result = work(self.connection, argument)
+            return _fetched(result) if isinstance(result, sqlite3.Cursor) else result
+        except BaseException as error:  # noqa: BLE001 (as above)
+            raise self.explained(error) from error.__cause__
+        finally:
+            self.connection.row_factory = self._row_factory
+
+    def _ours(self, sql: str) -> None:
+        self.guard.off = True
+        try:
+            self._execute(sql)
+        finally:
+            self.guard.off = False

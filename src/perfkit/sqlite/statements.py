@@ -1,0 +1,31 @@
+"""What a statement is, as far as its first word tells. Pure."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["Kinds", "first_word"]
+
+_ALONE = {"VACUUM", "ATTACH", "DETACH", "PRAGMA"}  # fail, or silently do nothing, inside of a transaction
+_MOST = 2000  # statements remembered; programs that write values into their SQL have no end of them
+_SPACE = re.compile(r"(?:\s|;|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*", re.DOTALL)
+_WORD = re.compile(r"[A-Za-z]*")
+
+
+def first_word(sql: str) -> str:
+    """Return a statement's first word in capitals; comments and spaces before it don't count."""
+    begins = _SPACE.match(sql)
+    word = _WORD.match(sql, begins.end() if begins else 0)
+    return word[0].upper() if word else ""
+
+
+class Kinds(dict[str, bool]):
+    """Statement -> whether it has to run alone, outside of a transaction. Looked up once a call, so it is a dict."""
+
+    def __missing__(self, sql: str) -> bool:
+        if not isinstance(sql, str):
+            raise TypeError(f"sql must be a str, one SQL statement, not {sql!r}")
+        if len(self) >= _MOST:
+            self.clear()
+        self[sql] = alone = first_word(sql) in _ALONE
+        return alone

@@ -1,0 +1,47 @@
+"""Connections that `Database` lends to code which speaks to one already; none of them can write."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from perfkit.pooling import Pool
+from perfkit.sqlite.connecting import open_reader
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from perfkit.sqlite.options import Options
+
+__all__ = ["Lending"]
+
+
+class Lending:
+    """A pool of ``sqlite3`` connections."""
+
+    def __init__(self, options: Options, name: str) -> None:
+        self._options = options
+        self._pool: Pool[sqlite3.Connection] = Pool(
+            self._connect,
+            max_size=max(1, options.readers),
+            close=sqlite3.Connection.close,
+            reset=_reset,
+            name=f"{name} (lent)",
+        )
+
+    def connection(self, timeout: float | None) -> AbstractContextManager[sqlite3.Connection]:
+        """Lend one."""
+        return self._pool.connection(timeout)
+
+    def close(self) -> None:
+        """Close those that are idle now, and the others when they come back."""
+        self._pool.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        return open_reader(self._options, check_same_thread=False)
+
+
+def _reset(connection: sqlite3.Connection) -> None:
+    """End what the borrower may have left open."""
+    if connection.in_transaction:
+        connection.rollback()

@@ -1,0 +1,105 @@
+"""`lazy_report`: what is still lazy, what was loaded when, by which line, in what time and memory."""
+
+import inspect
+import time
+
+import pytest
+from lazy_sites import before_native
+
+import perfkit
+from perfkit.lazyload import LazyImport, LazyReport, LazyStats, native
+
+pytestmark = before_native
+
+
+def mine(site):
+    return LazyReport(each for each in perfkit.lazy_report() if each.name.startswith(site.prefix))
+
+
+@pytest.fixture
+def program(site):
+    site.write("X_used", "kept = [bytearray(20_000_000)]\nvalue = 7")
+    site.write("X_never", "")
+    return site.run(
+        "X_program",
+        """
+        import perfkit
+        used = perfkit.lazy("X_used", hint="x")
+        with perfkit.lazy_imports():
+            import X_never
+            import X_missing
+        """,
+    )
+
+
+def test_what_was_declared_in_its_order(program, site):
+    report = mine(site)
+    assert [each.name.replace(site.prefix, "X") for each in report] == ["X_used", "X_never", "X_missing"]
+    assert [each.declared_at for each in report] == [f"{program.__file__}:{line}" for line in (3, 5, 6)]
+    assert report.lazy == report
+    first = report[0]
+    assert (first.used_at, first.loaded_at, first.seconds, first.rss_bytes, first.error) == (None,) * 5
+
+
+def test_what_was_loaded_is_told_with_time_memory_and_line(program, site):
+    before = time.time()
+    _ = program.used.value
+    line = inspect.currentframe().f_lineno - 1
+    [used] = mine(site).loaded
+    assert used.used_at == f"{__file__}:{line}"
+    assert before <= used.loaded_at <= time.time()
+    assert 0 < used.seconds < 600
+    assert used.rss_bytes is None or used.rss_bytes > 10_000_000
+    assert not used.is_native
+
+
+def test_what_failed_says_how_until_it_succeeds(program, site):
+    with pytest.raises(ImportError):
+        _ = vars(program)[site.name("X_missing")].value
+    [failed] = mine(site).failed
+    assert failed.error.startswith("LazyModuleNotFound: No module named")
+    assert failed.used_at is None
+    site.write("X_missing", "value = 3")
+    assert vars(program)[site.name("X_missing")].value == 3
+    again = mine(site)
+    assert (again.failed, [each.error for each in again.loaded]) == ((), [None])
+
+
+def test_a_line_that_is_reached_again_is_one_entry(site):
+    site.write("X_heavy", "")
+    program = site.run("X_program", "import perfkit\ndef f():\n    return perfkit.lazy('X_heavy')")
+    declared = [program.f() for _ in range(100)]
+    assert len(mine(site)) == 1
+    assert [each.__file__ for each in declared]
+    assert len(mine(site).loaded) == 1
+
+
+def test_a_table(program, site):
+    _ = program.used.value
+    table = str(mine(site)).splitlines()
+    assert table[0].split() == ["module", "state", "ms", "MB", "declared", "at", "used", "at"]
+    assert [row.split()[1] for row in table[1:]] == ["loaded", "lazy", "lazy"]
+    assert f"{__file__}:" in table[1]
+    assert str(LazyReport()).split() == table[0].split()
+
+
+def test_an_entry_is_a_plain_value(program, site):
+    [first, *_] = mine(site)
+    assert isinstance(first, LazyImport)
+    with pytest.raises(AttributeError):
+        first.name = "other"
+
+
+def test_stats_have_them_all_together(program):
+    _ = program.used.value
+    [figures] = [figures for part, name, figures in perfkit.stats() if part == "lazyload"]
+    assert isinstance(figures, LazyStats)
+    report = perfkit.lazy_report()
+    assert (figures.lazy, figures.loaded, figures.failed) == tuple(
+        map(len, (report.lazy, report.loaded, report.failed))
+    )
+    assert figures.seconds == pytest.approx(sum(each.seconds or 0 for each in report))
+
+
+def test_on_python_3_15_the_interpreter_tells_nothing():
+    assert not native.is_there
