@@ -39,7 +39,9 @@ def test_a_pass_stops_at_the_low_mark(start):
 
 
 def test_a_fork(start):
-    assert start("memory_scenarios", "fork").end() == "done\n"
+    program = start("memory_scenarios", "fork", environment={"PYTHONWARNINGS": "error"})
+    printed, complaint = program.process.communicate(timeout=120)
+    assert (printed, complaint, program.process.returncode) == ("done\n", "", 0)
 
 
 def test_descriptors_closed_by_a_daemon(start):

@@ -37,7 +37,7 @@ class Rate:
         """Take note of a measurement; return the rate."""
         seen = 0.0
         if self._last is not None:
-            seen = (used - self._last[1]) / max(now - self._last[0], 1e-4)
+            seen = (used - self._last[1]) / max(now - self._last[0], SHORTEST / 2)  # a step is no rate
         self._last = now, used
         self.value = max(seen, self.value * 0.8)
         return self.value

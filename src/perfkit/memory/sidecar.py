@@ -19,6 +19,7 @@ __all__ = ["Sidecar"]
 
 _PROGRAM = Path(__file__).with_name("sidecar_program.py")
 _PACKAGE = Path(__file__).parents[2]  # where perfkit is
+_parked: list[object] = []  # what a fork has copied; kept, or its finaliser would warn of a process that still runs
 _STATM = "/proc/self/statm"
 
 
@@ -61,7 +62,7 @@ class Sidecar:
 
     def stop(self) -> None:
         """End it."""
-        self.forget()
+        self._close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
@@ -69,7 +70,11 @@ class Sidecar:
             self._process.wait()
 
     def forget(self) -> None:
-        """Close our end of the pipe; all that a forked child has to do, for the sidecar is its parent's."""
+        """Close a forked child's end of the pipe. The sidecar is its parent's, and nothing to wait for."""
+        self._close()
+        _parked.append(self._process)
+
+    def _close(self) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import hashlib
 import mmap
 import os
@@ -13,7 +14,7 @@ import threading
 import time
 
 import perfkit
-from perfkit.memory import watchdog
+from perfkit.memory import exposing, watchdog
 
 MB = 1_000_000
 
@@ -157,7 +158,7 @@ def stop_at_low(megabytes):
 def fork():
     """A child measures itself, is not watched, and can be."""
     ballast = bytearray(b"x") * (150 * MB)
-    with perfkit.MemoryWatchdog("1GB") as dog:
+    with perfkit.MemoryWatchdog("1GB", sidecar=True, expose=True) as dog:
         before = dog.usage().rss
         pid = os.fork()
         if not pid:
@@ -167,14 +168,18 @@ def fork():
             assert grown > before + 80 * MB, (before, grown)
             with perfkit.memory_guard("10MB"):
                 pass
+            gc.collect()
             dog.start()
             assert dog.relieve() == 0
+            assert [report["name"] for report in exposing.reports(os.getpid())] == [dog.name]
             dog.stop()
             assert len(more) + len(ballast)
             os._exit(0)
         _, status = os.waitpid(pid, 0)
         assert status == 0
         assert dog.is_running
+        assert len(list(exposing.reports(os.getpid()))) == 1
+        assert dog._sidecar._process.poll() is None
         assert dog.usage().rss < before + 50 * MB
     print("done")
 
