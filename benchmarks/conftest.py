@@ -36,6 +36,7 @@ _PACKAGES = (
     "moka-py",
     "msgspec",
     "orjson",
+    "psutil",
     "psycopg-pool",
     "purgatory",
     "pybreaker",

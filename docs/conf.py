@@ -21,7 +21,7 @@ nitpick_ignore_regex = [
     ("py:class", r"(perfkit\..*\.)?[A-Z](\.k?w?args)?"),  # a type variable
     (
         "py:class",
-        "Ttl|Seconds|Cause|Cached|Decorator|Errors|On|State|Auth|Mail|Recipients|Durability|Migration|RowFactory",
+        "Ttl|Seconds|Cause|Cached|Decorator|Errors|On|State|Auth|Mail|Recipients|Level|Durability|Migration|RowFactory",
     ),  # these exist for type checkers alone
 ]
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -84,17 +84,28 @@ def terminal():
     return Terminal()
 
 
-@pytest.mark.parametrize("args", [["--help"], ["demo", "--help"], ["imports", "--help"]])
+@pytest.mark.parametrize("args", [["--help"], ["demo", "--help"], ["imports", "--help"], ["memory", "--help"]])
 def test_help_fits_80_columns(args):
     status, out, err = run(*args)
     assert (status, err) == (0, "")
     assert max(map(len, out.splitlines())) <= 80
-    assert "demo" in out or "imports" in args
+    assert any(command in out for command in ("demo", "imports", "memory"))
 
 
 def test_the_help_names_what_every_part_is_about():
     _, out, _ = run("--help")
-    for word in ("state files", "caches", "circuit breakers", "retries", "pools", "mail", "SQLite", "lazy imports"):
+    words = (
+        "state files",
+        "caches",
+        "circuit breakers",
+        "retries",
+        "pools",
+        "mail",
+        "SQLite",
+        "lazy imports",
+        "memory",
+    )
+    for word in words:
         assert word in " ".join(out.split())
 
 
@@ -130,7 +141,7 @@ def test_without_a_command_the_help_is_shown_as_for_wrong_usage():
 def test_an_unknown_part_is_refused_with_the_parts_there_are():
     status, out, err = run("demo", "statefile", "teleport")
     assert (status, out) == (2, "")
-    parts = "statefile, caching, resilience, pooling, lazyload, smtp, sqlite"
+    parts = "statefile, caching, resilience, pooling, memory, lazyload, smtp, sqlite"
     assert err.splitlines()[-1] == f"perfkit demo: error: no part is called 'teleport'; the parts are: {parts}"
 
 
@@ -218,3 +229,40 @@ def test_a_terminal_gets_colour_and_a_progress_line(terminal):
     table = said[said.index("perfkit " + __version__) :]
     assert "\rstate files" not in table
     assert said[: said.index("perfkit " + __version__)].endswith(f"\r{' ' * 79}\r")
+
+
+def test_the_memory_there_is():
+    status, out, err = run("memory")
+    assert (status, err) == (0, "")
+    first, second, *_ = out.splitlines()
+    assert re.fullmatch(r"limit     .+ \(.+\)", first)
+    assert re.fullmatch(r"in use    .+, \d+%: (ok|high|critical)", second)
+    assert out.count("limit ") == out.count("in use ")
+
+
+def test_memory_of_a_process_that_is_exposed():
+    program = (
+        "import perfkit, sys\n"
+        "with perfkit.MemoryWatchdog('1GB', name='app', expose=True):\n"
+        " print(flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT
+    )
+    with process:
+        process.stdout.readline()
+        status, out, err = run("memory", "--pid", str(process.pid))
+        assert (status, err) == (0, "")
+        assert out.startswith("watchdog  app: ok\nlimit     1 GB (the argument `limit`)\n")
+        assert "0 trim" in out
+        watching = start("memory", "--pid", str(process.pid), "--watch", stdout=subprocess.PIPE, text=True)
+        with watching:
+            seen = [watching.stdout.readline() for _ in range(out.count("\n") + 2)]
+            assert seen.count("watchdog  app: ok\n") == 2
+            watching.send_signal(signal.SIGINT)
+            watching.communicate(timeout=PATIENCE)
+        assert watching.returncode == 130
+        process.communicate(timeout=PATIENCE)
+    status, out, err = run("memory", "--pid", str(process.pid))
+    assert (status, out) == (1, "")
+    assert "expose=True" in err

@@ -29,6 +29,7 @@ PARTS: dict[str, set[str]] = {
 PURE = {
     "caching": {"deadlines", "entry", "ghosts", "policy", "tags"},
     "lazyload": {"advice", "importtime", "names", "unread"},
+    "memory": {"cgroups", "levels", "pace", "trend", "usage", "verdict"},
     "pooling": {
         *("core", "delivery", "entry", "pauses", "smtp_addresses", "smtp_auth", "smtp_errand", "smtp_opening"),
         *("smtp_replies", "smtp_session", "smtp_steps", "smtp_trip"),

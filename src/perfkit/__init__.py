@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from perfkit.lazyload import lazy as lazy
     from perfkit.lazyload import lazy_imports as lazy_imports
     from perfkit.lazyload import lazy_report as lazy_report
+    from perfkit.memory import MemoryWatchdog as MemoryWatchdog
+    from perfkit.memory import Reclaimer as Reclaimer
+    from perfkit.memory import amemory_guard as amemory_guard
+    from perfkit.memory import memory_guard as memory_guard
+    from perfkit.memory import memory_limit as memory_limit
     from perfkit.pooling import AsyncPool as AsyncPool
     from perfkit.pooling import AsyncSMTPPool as AsyncSMTPPool
     from perfkit.pooling import Delivery as Delivery
@@ -47,17 +52,22 @@ _PUBLIC = {
     "Delivery": "perfkit.pooling",
     "FrequencyBoostLRU": "perfkit.caching",
     "Heartbeat": "perfkit.resilience",
+    "MemoryWatchdog": "perfkit.memory",
     "Pool": "perfkit.pooling",
+    "Reclaimer": "perfkit.memory",
     "RetryBudget": "perfkit.resilience",
     "SMTPPool": "perfkit.pooling",
     "StateFile": "perfkit.statefile",
     "TTLCache": "perfkit.caching",
+    "amemory_guard": "perfkit.memory",
     "attach_stub": "perfkit.lazyload",
     "cached": "perfkit.caching",
     "errors": None,
     "lazy": "perfkit.lazyload",
     "lazy_imports": "perfkit.lazyload",
     "lazy_report": "perfkit.lazyload",
+    "memory_guard": "perfkit.memory",
+    "memory_limit": "perfkit.memory",
     "packed": "perfkit.sqlite",
     "read_json": "perfkit.statefile",
     "retry": "perfkit.resilience",
@@ -76,18 +86,23 @@ __all__ = [
     "Delivery",
     "FrequencyBoostLRU",
     "Heartbeat",
+    "MemoryWatchdog",
     "Pool",
+    "Reclaimer",
     "RetryBudget",
     "SMTPPool",
     "StateFile",
     "TTLCache",
     "__version__",
+    "amemory_guard",
     "attach_stub",
     "cached",
     "errors",
     "lazy",
     "lazy_imports",
     "lazy_report",
+    "memory_guard",
+    "memory_limit",
     "packed",
     "read_json",
     "retry",

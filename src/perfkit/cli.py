@@ -25,9 +25,10 @@ _FAILED, _WRONG_USAGE, _INTERRUPTED, _BROKEN_PIPE = 1, 2, 128 + 2, 128 + 13  # t
 _DESCRIPTION = """\
 perfkit is a library for Python programs that run for days: state files that
 lose nothing, caches that stay in bounds, circuit breakers and retries, pools
-of connections, mail over them, SQLite with many writers, and lazy imports. You
-use it by `import perfkit`. This command shows on your machine what that brings,
-and what a program of yours spends on its imports."""
+of connections, mail over them, SQLite with many writers, memory that stays
+below its limit, and lazy imports. You use it by `import perfkit`. This command
+shows on your machine what that brings, what a program of yours spends on its
+imports, and how much memory it has."""
 
 _EPILOG = "Start with `perfkit demo`. `perfkit COMMAND --help` tells more about a command."
 
@@ -87,6 +88,29 @@ examples:
   perfkit imports --json - app.py | jq .unread"""
 
 
+_MEMORY_DESCRIPTION = """\
+Show each limit on the memory of what you would start here, where it comes from,
+and how full it is: the machine's, and those of the control groups (containers)
+around it, without the file cache. With --pid, show what the watchdog of a
+process knows: its level, how long until the limit, and what each tier freed."""
+
+_MEMORY_EPILOG = """\
+A process answers if it has a perfkit.MemoryWatchdog(expose=True), and belongs
+to the same user.
+
+exit status:
+  0    shown
+  1    the process has no watchdog that answers
+  2    wrong usage
+  130  interrupted with Ctrl-C
+
+examples:
+  perfkit memory
+  perfkit memory --pid 4711 --watch"""
+
+_EVERY = 1.0  # seconds
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv[1:]`` if None) and return its exit status; never raises SystemExit.
 
@@ -125,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     _add_demo(commands)
     _add_imports(commands)
+    _add_memory(commands)
     return parser
 
 
@@ -169,6 +194,18 @@ def _add_imports(commands: argparse._SubParsersAction[_Parser]) -> None:
     imports.set_defaults(run=_imports, wrong=imports.error)
 
 
+def _add_memory(commands: argparse._SubParsersAction[_Parser]) -> None:
+    memory = commands.add_parser(
+        "memory",
+        help="show how much memory there is and is in use, here or in a process",
+        description=_MEMORY_DESCRIPTION,
+        epilog=_MEMORY_EPILOG,
+    )
+    memory.add_argument("--pid", type=int, metavar="PID", help="ask the watchdogs of this process")
+    memory.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
+    memory.set_defaults(run=_memory)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose texts keep their lines, for its commands too."""
 
@@ -195,6 +232,22 @@ def _demo(args: argparse.Namespace) -> int:
         return _complain(_WRONG_USAGE, str(error))
     except (DemoError, OSError) as error:
         return _complain(_FAILED, str(error))
+
+
+def _memory(args: argparse.Namespace) -> int:
+    import time
+
+    from perfkit.memory.command import NotExposed, shown
+
+    try:
+        print(shown(args.pid))
+        while args.watch:
+            sys.stdout.flush()
+            time.sleep(_EVERY)
+            print("\n" + shown(args.pid))
+    except NotExposed as error:
+        return _complain(_FAILED, str(error), command="memory")
+    return 0
 
 
 def _imports(args: argparse.Namespace) -> int:

@@ -31,6 +31,7 @@
     │   ├── MailTimeout           (smtplib.SMTPServerDisconnected, TimeoutError)  no answer in time; nothing was sent
     │   ├── MailUnsupported       (smtplib.SMTPNotSupportedError)  the server doesn't offer what is needed
     │   └── MailUntrusted         (ssl.SSLCertVerificationError)  the server's certificate is not trusted
+    ├── MemoryPressure            (MemoryError)             a guard didn't let the work begin: too little memory
     ├── PackError                 (TypeError)               packed() has no form for something in the value
     ├── PoolError
     │   ├── NotLent               (ValueError)              what was given back is not lent by this pool
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from perfkit.lazyload.errors import LazyImportError as LazyImportError
     from perfkit.lazyload.errors import LazyModuleNotFound as LazyModuleNotFound
     from perfkit.lazyload.errors import LazyRequirementUnmet as LazyRequirementUnmet
+    from perfkit.memory.errors import MemoryPressure as MemoryPressure
     from perfkit.pooling.errors import NotLent as NotLent
     from perfkit.pooling.errors import PoolClosed as PoolClosed
     from perfkit.pooling.errors import PoolError as PoolError
@@ -126,6 +128,7 @@ _PARTS = {
     "MailTimeout": "perfkit.pooling.smtp_errors",
     "MailUnsupported": "perfkit.pooling.smtp_errors",
     "MailUntrusted": "perfkit.pooling.smtp_errors",
+    "MemoryPressure": "perfkit.memory.errors",
     "NotLent": "perfkit.pooling.errors",
     "PackError": "perfkit.sqlite.errors",
     "PoolClosed": "perfkit.pooling.errors",

@@ -137,7 +137,9 @@ class ProgressLine:
 def _section(section: Section, paint: Paint) -> Iterator[str]:
     yield from _wrapped(section.title, paint, "strong")
     yield from _wrapped(section.note, paint, "faint")
-    yield paint(_row("", ("half in", "95 % in", "99 % in"), "speed-up"), "faint")
+    yield from section.chart
+    if section.comparisons:
+        yield paint(_row("", ("half in", "95 % in", "99 % in"), "speed-up"), "faint")
     for comparison in section.comparisons:
         yield from _comparison(comparison, paint)
     yield paint(_verified("  must not happen", "before", "after", ""), "faint")

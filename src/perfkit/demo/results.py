@@ -131,12 +131,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What was measured and verified under one set of circumstances, which ``title`` and ``note`` tell."""
+    """What was measured and verified under one set of circumstances, which ``title`` and ``note`` tell.
+
+    ``chart`` is a drawing in plain signs, for people alone.
+    """
 
     title: str
     comparisons: tuple[Comparison, ...]
     checks: tuple[Check, ...]
     note: str = ""
+    chart: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return everything in it."""

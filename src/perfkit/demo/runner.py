@@ -17,6 +17,7 @@ PARTS = {
     "caching": ("perfkit.demo.caching", "caching: a search front asked the same things again, and by a crowd"),
     "resilience": ("perfkit.demo.resilience", "resilience: a service that goes down and comes back, and a crowd"),
     "pooling": ("perfkit.demo.pooling", "pools: a server behind a login, and it restarts under its callers"),
+    "memory": ("perfkit.demo.memory", "memory: a program that would be killed at its limit lives"),
     "lazyload": ("perfkit.demo.lazyload", "lazy imports: a tool with seven packages, started again and again"),
     "smtp": ("perfkit.demo.smtp", "mail: a server 20 ms away, and one that ends connections"),
     "sqlite": ("perfkit.demo.sqlite", "SQLite: a hundred agents remember, others recall, and some give up"),

@@ -295,6 +295,14 @@ class AsyncPool(PoolBase[C]):
             self._tell_watchers()
         self._settle()
 
+    def reclaim(self, need_bytes: int) -> int:
+        """Close idle connections beyond ``min_size``, on the pool's loop; see `Pool.reclaim`. Safe from any thread."""
+        if get_ident() == self._thread:
+            return super().reclaim(need_bytes)
+        with suppress(RuntimeError, AttributeError):  # its loop is closed, or it has none yet: nothing is idle
+            self._loop.call_soon_threadsafe(super().reclaim, need_bytes)  # type: ignore[union-attr]
+        return 0
+
     def _settle(self) -> None:
         """Take in what has come back, unless a finaliser brings it in the midst of a decision, or in another thread."""
         if get_ident() != self._thread:

@@ -356,6 +356,13 @@ class Core:
         self._retire([entry for entry in self.entries if which is None or which(entry)], reason, now)
         self._plan(now)
 
+    def close_idle(self, now: float) -> None:
+        """Close what is idle beyond ``min_size``, the longest idle first."""
+        for entry in self._each_idle():
+            if not self._keep_if(entry, self.size <= self.min_size):
+                self.close(entry, "idle", now)
+        self.match()
+
     def resize(self, min_size: int, max_size: int, now: float) -> None:
         """Change the limits; what is too much is closed, idle ones first."""
         self.min_size, self.max_size = min_size, max_size

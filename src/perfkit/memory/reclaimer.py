@@ -1,0 +1,126 @@
+"""`perfkit.Reclaimer`: something of the user's that can give memory back."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from types import MethodType
+
+from perfkit._base.decorating import COROUTINE_FUNCTION, checked_kind
+from perfkit.memory.arguments import check_seconds, check_tier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from typing import Any
+
+    from perfkit.memory.stats import ReclaimerStats
+
+__all__ = ["Reclaimer"]
+
+_MOST_PATIENT = 6  # doublings of the cooldown, after as many calls in vain
+
+
+class Reclaimer:
+    """A function that a watchdog calls under pressure, as ``fn(need_bytes)``, and how that went.
+
+    Args:
+        fn: lets go of about so many bytes, or of what there is. What it frees is measured; if it returns a number, that
+            is taken for its own estimate. A plain function is called in a thread of the watchdog. A coroutine function
+            is awaited in the event loop that runs where the Reclaimer is made; where none runs, in a new one each time.
+        tier: when it is called: 1 with the caches, 2 with the garbage collector, 3 after both.
+        cooldown: seconds from one call to the next at least; they double with each call in a row that freed nothing.
+        name: what ``stats()`` and the log call it; if not given, the name of ``fn``.
+
+    Give it to `MemoryWatchdog.add`; the decorator `MemoryWatchdog.reclaimer` does both. A bound method is held weakly:
+    when its object is gone, so is the reclaimer. Any other function is held.
+
+    Guarantees:
+        * It is never called twice at a time, nor again while a call hangs.
+        * What it raises is logged on ``perfkit.memory`` and counted, and stops nothing.
+
+    Raises TypeError, ValueError: an argument is not what is allowed; the message says what is.
+    """
+
+    def __init__(
+        self, fn: Callable[[int], object], *, tier: int = 3, cooldown: float = 5.0, name: str | None = None
+    ) -> None:
+        self._is_async = checked_kind(fn, "Reclaimer") == COROUTINE_FUNCTION
+        self._function: Callable[[], Any] = weakref.WeakMethod(fn) if isinstance(fn, MethodType) else lambda: fn
+        self._loop = _running_loop() if self._is_async else None
+        self.tier = check_tier(tier)
+        self.cooldown = check_seconds(cooldown, "cooldown")
+        self.name = name or getattr(fn, "__qualname__", None) or repr(fn)
+        self.runs = self.errors = self.hung = self.freed_bytes = 0
+        self.seconds = 0.0
+        self._in_vain = 0  # in a row
+        self._next_at = -math.inf
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the object whose method it was is gone."""
+        return self._function() is None
+
+    @property
+    def pace(self) -> float:
+        """Bytes a second that it freed so far; infinity before the first call, so that all are tried."""
+        return self.freed_bytes / max(self.seconds, 1e-6) if self.runs else math.inf
+
+    def is_ready(self, now: float) -> bool:
+        """Tell whether it may be called from this thread at this time."""
+        if now < self._next_at or self.is_gone:
+            return False
+        return self._loop is None or (not self._loop.is_closed() and self._loop is not _running_loop())
+
+    def call(self, need: int) -> Any:
+        """Call it, wait until it returns, and return what that is."""
+        function = self._function()
+        if function is None:
+            return None
+        if not self._is_async:
+            return function(need)
+        import asyncio
+
+        if self._loop is None:
+            return asyncio.run(function(need))
+        return asyncio.run_coroutine_threadsafe(function(need), self._loop).result()
+
+    def note(self, now: float, freed: int, took: float, *, is_worth_it: bool) -> None:
+        """Take note of how a call went."""
+        self.runs += 1
+        self.freed_bytes += max(0, freed)
+        self.seconds += took
+        self._in_vain = 0 if is_worth_it else self._in_vain + 1
+        self._next_at = now + self.cooldown * 2.0 ** min(self._in_vain, _MOST_PATIENT)
+
+    def stats(self, *, is_busy: bool = False) -> ReclaimerStats:
+        """Return its figures. Whether a call is under way is known to who makes them."""
+        from perfkit.memory.stats import ReclaimerStats
+
+        return ReclaimerStats(
+            name=self.name,
+            tier=self.tier,
+            is_busy=is_busy,
+            runs=self.runs,
+            freed_bytes=self.freed_bytes,
+            seconds=self.seconds,
+            errors=self.errors,
+            hung=self.hung,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}: tier {self.tier}>"
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    import sys
+
+    if "asyncio" not in sys.modules:  # nobody can run what is not loaded
+        return None
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

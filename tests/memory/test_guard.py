@@ -1,0 +1,193 @@
+"""Guards admit what there is room for, one by one and together; who is refused is told why."""
+
+import asyncio
+import pickle
+import threading
+
+import pytest
+
+import perfkit
+from perfkit.memory.guard import admission
+
+MB = 1_000_000
+
+
+@pytest.fixture
+def dog():
+    """A watchdog with room for 100 MB of guarded work and something over."""
+    with perfkit.MemoryWatchdog("4GB", name="guarding") as first:
+        used = first.usage().used
+    with perfkit.MemoryWatchdog(int((used + 120 * MB) / 0.8), name="guarding") as dog:
+        yield dog
+    assert admission.reserved == 0
+
+
+def test_work_that_fits_is_let_in(dog):
+    with perfkit.memory_guard("90MB"):
+        assert dog.stats().reserved_bytes == 90 * MB
+    assert dog.stats().reserved_bytes == 0
+
+
+def test_what_others_were_admitted_for_is_reserved_until_they_leave(dog):
+    with perfkit.memory_guard("90MB"):
+        with pytest.raises(perfkit.errors.MemoryPressure):
+            with perfkit.memory_guard("90MB"):
+                pytest.fail("there was no room")
+        with perfkit.memory_guard("5MB"):
+            pass
+    with perfkit.memory_guard("90MB"):
+        pass
+
+
+def test_who_waits_gets_in_when_another_leaves(dog, eventually):
+    inside, done = threading.Event(), threading.Event()
+
+    def wait():
+        inside.set()
+        with perfkit.memory_guard("90MB", timeout=60):
+            done.set()
+
+    thread = threading.Thread(target=wait)
+    with perfkit.memory_guard("90MB"):
+        thread.start()
+        inside.wait(20)
+        assert not done.wait(0.05)
+    thread.join(20)
+    assert done.is_set()
+
+
+def test_what_can_be_given_back_is(dog):
+    held = [bytearray(b"x") * (60 * MB)]
+    with pytest.raises(MemoryError):
+        with perfkit.memory_guard("90MB"):
+            pytest.fail("there was no room")
+
+    @dog.reclaimer(cooldown=0)
+    def drop(need):
+        held.clear()
+
+    with perfkit.memory_guard("90MB", timeout=20):
+        assert held == []
+
+
+def test_what_never_fits_is_refused_at_once_whatever_the_timeout(dog):
+    with pytest.raises(perfkit.errors.MemoryPressure, match="whoever waits") as caught:
+        with perfkit.memory_guard("900GB", timeout=None):
+            pytest.fail("there is no such room")
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert (error.need, error.reserved, error.source) == (900_000 * MB, 0, "the argument `limit`")
+    assert error.used < error.limit
+    assert isinstance(error, MemoryError)
+
+
+def test_of_several_watchdogs_the_strictest_counts(dog):
+    with perfkit.MemoryWatchdog("100GB", name="lenient"):
+        with pytest.raises(MemoryError), perfkit.memory_guard("150MB"):
+            pytest.fail("there was no room")
+    with perfkit.MemoryWatchdog(dog.usage().used + 1, high=0.5, low=0.4, name="strict"):
+        with pytest.raises(MemoryError), perfkit.memory_guard("1MB"):
+            pytest.fail("there was no room")
+    with perfkit.memory_guard("1MB"):
+        pass
+
+
+def test_without_a_watchdog_the_machine_counts_and_no_thread_is_started():
+    before = set(threading.enumerate())
+    with perfkit.memory_guard("1MB"):
+        assert admission.reserved == MB
+    with pytest.raises(perfkit.errors.MemoryPressure) as caught:
+        with perfkit.memory_guard(perfkit.memory_limit().bytes):
+            pytest.fail("that is all there is")
+    assert caught.value.limit == perfkit.memory_limit().bytes
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_guarded_function_keeps_its_name_and_result(dog):
+    @perfkit.memory_guard("1MB")
+    def double(x):
+        """Twice."""
+        assert admission.reserved == MB
+        return 2 * x
+
+    assert double(4) == 8
+    assert (double.__name__, double.__doc__) == ("double", "Twice.")
+    assert admission.reserved == 0
+
+
+def test_an_error_in_the_block_gives_back(dog):
+    with pytest.raises(KeyError), perfkit.memory_guard("90MB"):
+        raise KeyError
+    assert admission.reserved == 0
+
+
+def test_tasks_wait_without_holding_up_the_loop(dog):
+    async def main():
+        order = []
+
+        async def work(name):
+            async with perfkit.amemory_guard("90MB", timeout=60):
+                order.append(name)
+                await asyncio.sleep(0.01)
+                order.append(name)
+
+        async with asyncio.TaskGroup() as group:
+            for name in "abc":
+                group.create_task(work(name))
+        return order
+
+    order = asyncio.run(main())
+    assert order == [name for pair in zip(order[::2], order[::2], strict=True) for name in pair]
+    assert sorted(set(order)) == ["a", "b", "c"]
+
+
+def test_a_task_that_is_cancelled_while_it_waits_has_reserved_nothing(dog):
+    async def main():
+        async with perfkit.amemory_guard("90MB"):
+            waiting = asyncio.create_task(enter())
+            await asyncio.sleep(0.05)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert admission.reserved == 90 * MB
+
+    async def enter():
+        async with perfkit.amemory_guard("90MB", timeout=None):
+            pytest.fail("there was no room")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("guard", [perfkit.memory_guard, perfkit.amemory_guard])
+def test_guarded_coroutine_functions(dog, guard):
+    @guard("5MB")
+    async def work(x):
+        assert admission.reserved == 5 * MB
+        return x
+
+    @guard("900GB")
+    async def too_much():
+        pytest.fail("there was no room")
+
+    assert asyncio.run(work(3)) == 3
+    with pytest.raises(MemoryError):
+        asyncio.run(too_much())
+
+
+@pytest.mark.parametrize("need", [0, -1, "0MB", "much", True, None, 1.5])
+def test_needs_that_are_none(need):
+    with pytest.raises((TypeError, ValueError), match="need"):
+        perfkit.memory_guard(need)
+
+
+@pytest.mark.parametrize("timeout", [-1, float("inf"), float("nan"), "5", True])
+def test_timeouts_that_are_none(timeout):
+    with pytest.raises((TypeError, ValueError), match="timeout"):
+        perfkit.memory_guard("1MB", timeout=timeout)
+
+
+def test_the_guard_for_tasks_is_refused_on_a_plain_function():
+    with pytest.raises(TypeError, match="@memory_guard"):
+
+        @perfkit.amemory_guard("1MB")
+        def plain():
+            pass
