@@ -25,7 +25,7 @@ def test_it_keeps_nothing_alive():
     del gone
     gc.collect()
     assert len(fork._told) == before + 1
-    fork._tell_all()
+    fork._end_in_child()
     assert kept.times == 1
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from perfkit.resilience.attempts import ATTEMPTS, TIMEOUT, Failures, Plan, described, least_wait
+from perfkit._base.exceptions import described
+from perfkit.resilience.attempts import ATTEMPTS, TIMEOUT, Failures, Plan, least_wait
 from perfkit.resilience.tokens import Tokens
 
 

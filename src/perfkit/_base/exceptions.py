@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
     E = TypeVar("E", bound=BaseException)
 
-__all__ = ["annotate", "outlined", "to_raise", "without_frames"]
+__all__ = ["annotate", "described", "outlined", "to_raise", "without_frames"]
+
+_WIDE = 200
 
 _LONGEST = 20  # errors that led to one another
 
@@ -130,3 +132,13 @@ def _blank() -> Iterator[None]:
 
 # One entry of a table of lines: 8 instructions, without columns, on the first line (CPython's Objects/locations.md).
 _ONE_LINE = bytes([0x80 | 13 << 3 | 7, 0])
+
+
+def described(error: BaseException) -> str:
+    """Return an error in one line that is not too long."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 (its own error is of no interest here)
+        text = ""
+    line = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+    return line if len(line) <= _WIDE else f"{line[: _WIDE - 1]}…"

@@ -8,7 +8,10 @@ import weakref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from collections.abc import Callable
+    from typing import Protocol, TypeVar
+
+    T = TypeVar("T")
 
     class Forkable(Protocol):
         """An object that survives a fork by being told of it."""
@@ -49,11 +52,18 @@ def around(thing: "ForkableWithCare") -> None:
     _told_before[key] = weakref.ref(thing, lambda _: _told_before.pop(key, None))
 
 
-def _tell_all() -> None:
-    for reference in list(_told.values()):
+def _each(told: "dict[int, weakref.ref[T]]", tell: "Callable[[T], object]") -> None:
+    """Tell all of them; if that fails for some, for the others nevertheless. Python reports what is raised then."""
+    failed: BaseException | None = None
+    for reference in list(told.values()):
         thing = reference()
-        if thing is not None:
-            thing._after_fork_in_child()
+        try:
+            if thing is not None:
+                tell(thing)
+        except BaseException as error:  # noqa: BLE001 (raised below)
+            failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 # How many forks this process has begun, and how many are over. What was made while they were equal, no child has a copy
@@ -65,26 +75,21 @@ ended = 0
 def _begin() -> None:
     global begun  # noqa: PLW0603 (the process's own count)
     begun += 1
-    for reference in list(_told_before.values()):
-        thing = reference()
-        if thing is not None:
-            thing._before_fork()
+    _each(_told_before, lambda thing: thing._before_fork())
 
 
 def _end() -> None:
     global ended  # noqa: PLW0603 (the process's own count)
     ended += 1
-    for reference in list(_told_before.values()):
-        thing = reference()
-        if thing is not None and begun == ended:
-            thing._after_fork_in_parent()
+    if begun == ended:
+        _each(_told_before, lambda thing: thing._after_fork_in_parent())
 
 
 def _end_in_child() -> None:
     """Begin anew: forks that other threads had begun are the parent's."""
     global ended  # noqa: PLW0603 (the process's own count)
     ended = begun
-    _tell_all()
+    _each(_told, lambda thing: thing._after_fork_in_child())
 
 
 if hasattr(os, "register_at_fork"):

@@ -28,7 +28,7 @@ def logger(part: str | None = None) -> logging.Logger:
     """
     try:
         import logging
-    except ImportError:  # the interpreter is ending, and nothing can be loaded any more
+    except Exception:  # noqa: BLE001 (the interpreter is ending, or has no descriptor left: whatever is logged matters less)
         return _Nobody()  # type: ignore[return-value]  # has of a logger what we call
 
     top = logging.getLogger("perfkit")

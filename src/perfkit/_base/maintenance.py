@@ -41,7 +41,11 @@ class Alarm:
         self._turn = 0  # of several times this was set for, the one that counts
 
     def set(self, delay: float) -> None:
-        """Ring in so many seconds, and not when it was set for before. From any thread, and from a finaliser."""
+        """Ring in so many seconds, and not when it was set for before. From any thread, and from a finaliser.
+
+        Raises RuntimeError if the maintenance thread has to be started and no thread is to be had. Then it rings once
+        another alarm has started it.
+        """
         self._turn = turn = next(_turns)
         _thread.add(time.monotonic() + delay, turn, self)
 
@@ -83,11 +87,9 @@ class _Thread:
             self._is_running = True
             try:
                 beginning.start(self._times.ring, "perfkit-maintenance")
-            except BaseException as error:
+            except BaseException:
                 self._is_running = not beginning.called_off()
-                if not isinstance(error, RuntimeError):
-                    raise
-                # the interpreter is ending, or there are no more threads: the next alarm tries again
+                raise
 
     def _after_fork_in_child(self) -> None:
         """The thread didn't survive, and the alarms were the parent's; who wants some in the child sets them anew."""

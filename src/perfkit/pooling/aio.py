@@ -21,7 +21,7 @@ from perfkit.pooling.aio_lease import AsyncLease, Ticket
 from perfkit.pooling.base import C, PoolBase
 from perfkit.pooling.entry import Entry
 from perfkit.pooling.errors import PoolLoopError
-from perfkit.pooling.options import wait_of
+from perfkit.pooling.options import closing_of, wait_of
 from perfkit.pooling.pauses import WHILE_WAITED_FOR
 
 TYPE_CHECKING = False
@@ -355,8 +355,11 @@ class AsyncPool(PoolBase[C]):
     async def _make(self, attempt: Attempt) -> None:
         try:
             conn, place = await self._sources.aconnect()
-        except asyncio.CancelledError:
-            self._decide(self._core.give_up, attempt, self._timer())
+        except asyncio.CancelledError as error:
+            if not _is_cancelled():  # connect() has raised it, and would again
+                self._has_failed(attempt, error)
+                return
+            self._decide(self._core.abandon, attempt)
             raise
         except BaseException as error:  # noqa: BLE001 (it is those who wait that are to be told)
             self._has_failed(attempt, error)
@@ -366,9 +369,13 @@ class AsyncPool(PoolBase[C]):
     async def _return_to_first(self, attempt: Attempt) -> None:
         try:
             conn, place = await self._sources.preferred().aconnect()
+        except asyncio.CancelledError:
+            self._decide(self._core.abandon, attempt)
+            if _is_cancelled():
+                raise
         except Exception as error:  # noqa: BLE001 (the others serve on)
-            reports.log_failure(self.name, error)
             self._decide(self._core.give_up, attempt, self._timer())
+            reports.log_failure(self.name, error)
         else:
             self._decide(self._core.fall_back, attempt, self._entry(conn, place), self._timer())
 
@@ -397,9 +404,9 @@ class AsyncPool(PoolBase[C]):
         if not core.ending(entry):
             return
         self._lifetimes.record(max(0.0, self._timer() - entry.created))
-        close = self._options.close or getattr(type(conn), "aclose", None) or getattr(type(conn), "close", None)
         try:
-            result = None if close is None else close(conn)
+            close = closing_of(conn, self._options.close, "aclose", "close")
+            result = None if close is None else close()
             if isawaitable(result):
                 await result
         except Exception:  # noqa: BLE001 (nobody is there to be told; the connection is out of the pool)
@@ -432,6 +439,12 @@ class AsyncPool(PoolBase[C]):
                 deadlines.append(ticket.deadline)
         if deadlines:
             self._ring_by(min(deadlines))
+
+
+def _is_cancelled() -> bool:
+    """Tell whether the running task is being cancelled; else it was what it awaits that has raised CancelledError."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _ring(pool: weakref.ref[AsyncPool[Any]]) -> None:

@@ -387,10 +387,10 @@ class PoolBase(Generic[C]):
 
     def _has_failed(self, attempt: Attempt, raised: BaseException) -> None:
         """Take note that connect() has failed, and tell those who wait if no waiting will mend it."""
-        reports.log_failure(self.name, raised)
         error, is_final = reports.kept(self.name, raised), why_final(raised) is not None
         self._order(partial(self._core.failed, is_final=is_final), attempt, error, self._timer())
         self._see_to_it()
+        reports.log_failure(self.name, raised)  # last: what a program has for handlers may fail
 
     def _watch(self, entry: Entry) -> None:
         entry.taken_at, entry.taken_by = self._timer(), reports.where()
@@ -417,7 +417,9 @@ class PoolBase(Generic[C]):
             self._rings_at = when
             try:
                 self._ring_in(when - time.monotonic())
-            except BaseException:  # an interrupt; whoever comes next has it rung
+            except RuntimeError:  # no thread is to be had for it: whoever comes next tries again
+                self._rings_at = math.inf
+            except BaseException:  # an interrupt
                 self._rings_at = math.inf
                 raise
 
@@ -433,8 +435,8 @@ class PoolBase(Generic[C]):
         """Try the first of several factories again, while connections of others serve."""
         if not any(entry.source and entry.retired is None for entry in self._entries()):
             return
-        if not self._core.connecting:  # its breaker says when
-            self._do(self._return_to_first, self._decide(self._core.attempt))
+        if not self._core.aside:  # its breaker says when
+            self._do(self._return_to_first, self._decide(self._core.attempt_aside))
 
     def _needs_upkeep(self) -> bool:
         core = self._core
@@ -444,16 +446,17 @@ class PoolBase(Generic[C]):
 
     def _is_warm_or_never(self) -> bool:
         core = self._core
-        return core.is_closed or core.size >= core.min_size or (core.error is not None and core.is_final)
+        return core.is_closed or core.size >= core.min_size or (core.is_final and not core.connecting)
 
     def _is_over(self) -> bool:
-        return not (self._core.size or self._core.connecting or self._core.leaving)
+        core = self._core
+        return not (core.size or core.connecting or core.aside or core.leaving)
 
     def _known(self) -> Held:
         core = self._core
         lost = [thing for thing in self._lost.copy() if isinstance(thing, Entry)]
         entries = [*core.entries, *core.leaving.copy().values(), *lost]
-        return [(entry, entry.conn or (entry.watch and entry.watch())) for entry in entries]
+        return [(entry, entry.watch() if entry.conn is None and entry.watch else entry.conn) for entry in entries]
 
     def _before_fork(self) -> None:
         """Hold all connections, or the child would let go of those in other threads' locals before it is told."""

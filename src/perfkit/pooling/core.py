@@ -95,6 +95,7 @@ class Core:
         self.todo = Todo()
         self.size = 0
         self.connecting = 0
+        self.aside = 0  # attempts that nobody waits for, and that take no place of those somebody does
         self.generation = 0  # counts drains: an attempt that began before one has made an old connection
         self.is_closed = False
         self.is_used = False  # min_size is kept from the first use on
@@ -304,6 +305,10 @@ class Core:
         self._end(attempt)
         self._plan(now)
 
+    def abandon(self, attempt: Attempt) -> None:
+        """Take note that an attempt was broken off. None is begun in its place: what broke it off may be the end."""
+        self._end(attempt)
+
     # -- upkeep
 
     def tick(self, now: float) -> None:
@@ -339,6 +344,13 @@ class Core:
         """Return an attempt to connect that has begun; `connected` or `failed` ends it."""
         attempt = Attempt(self.generation, self.lost)
         self.connecting += 1
+        attempt.is_over = False
+        return attempt
+
+    def attempt_aside(self) -> Attempt:
+        """Return an attempt that has begun, and that keeps nobody from another: it may hang."""
+        attempt = Attempt(self.generation, self.lost, is_aside=True)
+        self.aside += 1
         attempt.is_over = False
         return attempt
 
@@ -431,7 +443,10 @@ class Core:
 
     def _end(self, attempt: Attempt) -> None:
         attempt.is_over = True
-        self.connecting -= 1
+        if attempt.is_aside:
+            self.aside -= 1
+        else:
+            self.connecting -= 1
 
     def _let_go(self, entry: Entry, reason: str) -> None:
         self.note_peak()

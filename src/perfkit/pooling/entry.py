@@ -81,10 +81,11 @@ class Entry:
 class Attempt:
     """A connection that is being made; if nobody comes to make it, an end like an entry's."""
 
-    __slots__ = ("generation", "is_over", "lost")
+    __slots__ = ("generation", "is_aside", "is_over", "lost")
 
-    def __init__(self, generation: int, lost: deque[Entry | Attempt]) -> None:
+    def __init__(self, generation: int, lost: deque[Entry | Attempt], *, is_aside: bool = False) -> None:
         self.generation = generation
+        self.is_aside = is_aside  # nobody waits for it
         self.lost = lost
         self.is_over = True  # not begun yet
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from functools import partial
 
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-__all__ = ["Options", "check_backoff", "check_sizes", "factories_of", "wait_of"]
+__all__ = ["Options", "check_backoff", "check_sizes", "closing_of", "factories_of", "wait_of"]
 
 
 class Options:
@@ -90,6 +91,16 @@ def check_backoff(backoff: object) -> tuple[float, float]:
     if first > most:
         raise ValueError(f"backoff's first pause must be at most the longest, not {first!r} with {most!r}")
     return first, most
+
+
+def closing_of(conn: Any, close: Callable[[Any], object] | None, *names: str) -> Callable[[], object] | None:
+    """Return what closes a connection: the pool's ``close``, or the first of these methods that it has.
+
+    It is asked itself, not its class: what wraps a connection may hand on its attributes.
+    """
+    if close is not None:
+        return partial(close, conn)
+    return next((method for name in names if callable(method := getattr(conn, name, None))), None)
 
 
 def wait_of(timeout: float | None, default: float) -> float:

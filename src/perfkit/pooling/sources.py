@@ -5,7 +5,7 @@ from __future__ import annotations
 from inspect import isawaitable
 from types import CoroutineType
 
-from perfkit._base.exceptions import annotate
+from perfkit._base.exceptions import annotate, described
 from perfkit.errors import BreakerOpen
 from perfkit.pooling.options import factories_of
 from perfkit.resilience import CircuitBreaker
@@ -116,5 +116,5 @@ def _told(errors: list[Exception]) -> Exception:
     for place, error in enumerate(errors):
         if error is not told:
             heading = f"factory {place} before it"
-            annotate(told, heading, f"{heading}: {type(error).__name__}: {error}")
+            annotate(told, heading, f"{heading}: {described(error)}")
     return told

@@ -26,7 +26,7 @@ from perfkit._base.workers import Workers
 from perfkit.pooling import reports
 from perfkit.pooling.base import C, PoolBase
 from perfkit.pooling.lease import Lease, Ticket, WatchedLease
-from perfkit.pooling.options import wait_of
+from perfkit.pooling.options import closing_of, wait_of
 from perfkit.pooling.pauses import WHILE_WAITED_FOR
 
 TYPE_CHECKING = False
@@ -381,8 +381,8 @@ class Pool(PoolBase[C]):
         try:
             conn, place = self._sources.preferred().connect()
         except BaseException as error:  # noqa: BLE001 (the others serve on)
-            reports.log_failure(self.name, error)
             self._order(self._core.give_up, attempt, self._timer())
+            reports.log_failure(self.name, error)
         else:
             self._order(self._core.fall_back, attempt, self._entry(conn, place), self._timer())
 
@@ -398,9 +398,9 @@ class Pool(PoolBase[C]):
             return
         self._lifetimes.record(max(0.0, self._timer() - entry.created))
         conn, core = entry.conn, self._core
-        close = self._options.close or getattr(type(conn), "close", None)
         try:
-            if close is not None and type(result := close(conn)) is CoroutineType:
+            close = closing_of(conn, self._options.close, "close")
+            if close is not None and type(result := close()) is CoroutineType:
                 result.close()
                 reports.log_close_awaits(self.name)
         except BaseException:  # noqa: BLE001 (nobody is there to be told; the connection is out of the pool)

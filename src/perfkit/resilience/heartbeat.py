@@ -12,10 +12,10 @@ from functools import partial
 from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.decorating import COROUTINE_FUNCTION, checked_kind
+from perfkit._base.exceptions import described
 from perfkit._base.histogram import Histogram
 from perfkit._base.logs import logger
 from perfkit.resilience import limits
-from perfkit.resilience.attempts import described
 from perfkit.resilience.beats import Beats
 from perfkit.resilience.wrapping import check_not_called, name_of
 
@@ -117,7 +117,7 @@ class Heartbeat:
         """Beat from now on, at once for the first time; nothing happens if it does already.
 
         Raises RuntimeError if ``beat`` is a coroutine function and no event loop runs here, or it beats in another
-        loop.
+        loop; or if no thread is to be had for it.
         """
         from perfkit.resilience.pulse import new_pulse
 
@@ -128,7 +128,11 @@ class Heartbeat:
             self.stop()  # what a loop that is gone has left
             self._pulse = new_pulse(self, is_async=self._is_async)
             self._beats.start(self._timer())
-            self._pulse.set(0.0)
+            try:
+                self._pulse.set(0.0)
+            except BaseException:
+                self.stop()
+                raise
 
     def stop(self) -> None:
         """Beat no more. A beat that has begun goes on to its end in a worker, and is cancelled in a task."""
