@@ -56,8 +56,8 @@ class FaultServer:
 
     ``connection`` counts from 0, ``command`` is GREETING, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, CONTENT, RSET or
     QUIT, ``nth`` counts its occurrences in the connection from 0. The plan returns None for the usual, a reply, CLOSE,
-    HANG, or a list of those: ``["250 taken", CLOSE]``. A 421 closes by itself. ``taken`` has the mails, ``lines`` all
-    commands.
+    HANG, a number of bytes to be read and dropped, or a list of those: ``["250 taken", CLOSE]``. A 421 closes by
+    itself. ``taken`` has the mails, ``lines`` all commands.
     """
 
     def __init__(self, plan=lambda connection, command, nth: None, features=FEATURES, tls=None, implicit=False, port=0):
@@ -173,12 +173,20 @@ class FaultServer:
             if action is HANG:
                 self._over.wait(PATIENCE)
                 return False
+            if isinstance(action, int):
+                _drop(connection, action)
+                continue
             state.last = action
             connection.sendall(action.encode() + b"\r\n")
         if state.last.startswith("421"):
             _end(connection)
             return False
         return True
+
+
+def _drop(connection, count):
+    while count > 0 and (data := connection.recv(count)):
+        count -= len(data)
 
 
 def _within(path):

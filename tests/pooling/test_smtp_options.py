@@ -12,6 +12,8 @@ WRONG = [
     ({"host": ""}, "host must be a name"),
     ({"host": "smtp.example.com\r\n"}, "host must be a name"),
     ({"host": "smtp.example.com:587"}, "without the port, which is an argument of its own, port="),
+    ({"host": "mail..example.com"}, "host must have 1 to 63 characters between its dots"),
+    ({"host": "a" * 64 + ".example.com"}, "host must have 1 to 63 characters between its dots"),
     ({"port": 0}, "port must be a number from 1 to 65535"),
     ({"port": "587"}, "port must be a number from 1 to 65535"),
     ({"tls": "ssl"}, "'starttls' .port 587., 'implicit' .port 465. or 'none'"),
@@ -26,8 +28,9 @@ WRONG = [
     ({"context": "default"}, "context must be an ssl.SSLContext"),
     ({"max_uses": 0}, "max_uses must be a number of mails"),
     ({"timeout": 0}, "timeout must be more than 0 seconds"),
+    ({"timeout": 1e10}, "timeout must be more than 0 seconds, and a day .86400. at most"),
     ({"timeout": None}, "timeout must be a number of seconds"),
-    ({"final_timeout": float("inf")}, "final_timeout must be more than 0 seconds, and finite"),
+    ({"final_timeout": float("inf")}, "final_timeout must be more than 0 seconds, and a day .86400. at most"),
     ({"local_hostname": "a b"}, "local_hostname must be our own name"),
 ]
 

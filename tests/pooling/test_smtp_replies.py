@@ -64,6 +64,16 @@ def test_what_is_no_reply_is_an_error(garbage):
         drained(parser)
 
 
+def test_what_is_no_greeting_is_shown_and_nothing_later_is():
+    """It may repeat what was sent."""
+    for before, shown in ((b"", True), (b"220 hi\r\n", False)):
+        parser = ReplyParser()
+        parser.feed(before + b"HTTP/1.1 400 Bad Request\r\n")
+        with pytest.raises(MailProtocolError, match="what is no SMTP reply") as wrong:
+            drained(parser)
+        assert ("HTTP/1.1" in str(wrong.value)) == shown
+
+
 @pytest.mark.parametrize(
     "endless", [b"250 " + b"x" * (MAX_LINE + 1), b"250-x\r\n" * (MAX_REPLY // 4), b"250 " + b"x" * MAX_LINE + b"\r\n"]
 )
@@ -82,7 +92,8 @@ def test_bare_line_feeds_are_read_and_what_cannot_be_printed_is_replaced():
 
 def test_an_enhanced_status_code_is_found():
     assert Reply(550, "5.1.1 unknown").status == "5.1.1"
-    assert Reply(550, "unknown").status == ""
+    for other in ("unknown", "4.1.1 later", "5.1.1234 x", "5.1.1x", "\u0665.1.1 x"):
+        assert Reply(550, other).status == ""
     assert str(Reply(550, "a\nb")) == "550 a / b"
 
 
@@ -95,3 +106,4 @@ def test_features():
     assert features.mechanisms == ("LOGIN", "PLAIN")
     assert Features.of(Reply(250, "x\nSIZE"), encrypted=True).max_size is None
     assert Features.of(Reply(250, "x\nSIZE 0"), encrypted=True).max_size is None
+    assert Features.of(Reply(250, "x\nSIZE " + "9" * 5000), encrypted=True).max_size is None

@@ -1,18 +1,22 @@
 """What must never happen: a password for all to read, TLS that isn't, commands of somebody else's making."""
 
+import asyncio
 import base64
 import hmac
 import logging
 import pickle
 import ssl
+import threading
 import traceback
 
 import pytest
-from smtp_servers import FEATURES, PATIENCE, Proxy, message
+from smtp_servers import CLOSE, FEATURES, HANG, PATIENCE, Proxy, message
 
 import perfkit.pooling
 from perfkit.demo.smtp_server import Authority
 from perfkit.pooling import smtp_errors as errors
+from perfkit.pooling.smtp_aio_transport import LoopConnection
+from perfkit.pooling.smtp_transport import SocketConnection
 
 SECRET = "s3cret-p4ss-word"
 
@@ -235,7 +239,8 @@ def test_a_token_that_is_refused_gets_its_reason(fault, pools):
 
     with pytest.raises(errors.MailAuthRefused) as refused:
         pools(fault(plan), auth=token, allow_insecure_auth=True).send(message())
-    assert "535 5.7.8 expired: ***" in str(refused.value)
+    assert str(refused.value).endswith(" by XOAUTH2: 535 5.7.8")
+    assert refused.value.text == "5.7.8"
 
 
 def test_a_long_token_is_sent_by_itself(fault, pools):
@@ -255,6 +260,9 @@ ECHOES = [
     f"535 5.7.8 no such user or password: {SECRET}",
     "535 what is AUTH PLAIN " + b64(f"\0ada\0{SECRET}"),
     "535 what is " + b64(SECRET),
+    f'535 what is "AUTH PLAIN {b64(chr(0) + "ada" + chr(0) + SECRET)[:-2]}..."',
+    f"535-5.7.8 {SECRET[:9]}\r\n535 5.7.8 {SECRET[9:]}",
+    f"535 5.7.8 {SECRET[:9]}\t{SECRET[9:]}",
 ]
 
 
@@ -272,9 +280,74 @@ def test_the_password_is_nowhere_to_be_seen(fault, pools, echo, caplog):
     told = "".join(traceback.format_exception(refused.value)) + repr(refused.value) + repr(vars(refused.value))
     real = getattr(pool, "inner", pool)
     shown = repr(real) + repr(real._options) + repr(pool.stats()) + str(pickle.dumps(refused.value)) + caplog.text
-    for hidden in (SECRET, b64(SECRET), b64(f"\0ada\0{SECRET}")):
+    for hidden in (SECRET[:9], SECRET[9:], b64(SECRET)[:-2], b64(f"\0ada\0{SECRET}")[:-2]):
         assert hidden not in told + shown
+    assert "\n" not in str(refused.value) + refused.value.text
     assert (refused.value.code, refused.value.smtp_code, refused.value.permanent) == (535, 535, True)
+
+
+def test_a_server_that_only_repeats_shows_no_password(fault, pools, caplog):
+    """What it says is no reply at all then."""
+    caplog.set_level(logging.DEBUG)
+    server = fault(lambda connection, command, nth: server.lines[-1][1] if command == "AUTH" else PLAIN.get(command))
+    with pytest.raises(errors.MailProtocolError) as wrong:
+        pools(server, username="ada", password=SECRET, allow_insecure_auth=True).send(message())
+    assert b64(f"\0ada\0{SECRET}") in server.lines[-1][1]
+    assert b64(f"\0ada\0{SECRET}")[:12] not in "".join(traceback.format_exception(wrong.value)) + caplog.text
+
+
+PLAIN = {"EHLO": "250-x\r\n250 AUTH PLAIN"}
+
+
+def test_a_server_that_asks_for_ever_is_left(fault, pools):
+    def plan(connection, command, nth):
+        return "250-x\r\n250 AUTH LOGIN" if command == "EHLO" else "334 "
+
+    server = fault(lambda connection, command, nth: plan(connection, command, nth) if command != "GREETING" else None)
+    with pytest.raises(errors.MailProtocolError, match="still asks after 20 answers to log in"):
+        pools(server, username="ada", password=SECRET, allow_insecure_auth=True).send(message())
+    assert server.connections == 1
+
+
+def by_a_thread(options):
+    return SocketConnection(options)
+
+
+def by_a_task(options):
+    return asyncio.run(LoopConnection.open(options))
+
+
+@pytest.mark.parametrize("opened", [by_a_thread, by_a_task])
+def test_a_session_is_opened_in_time_or_not_at_all(fault, opened):
+    """However long each step of it takes."""
+    server = fault(lambda connection, command, nth: HANG if command == "AUTH" else PLAIN.get(command))
+
+    def slow(offered):
+        threading.Event().wait(options.opening_timeout)
+        return "PLAIN", "x"
+
+    pool = perfkit.pooling.SMTPPool(
+        "localhost", server.port, tls="none", auth=slow, allow_insecure_auth=True, timeout=0.5
+    )
+    options = pool._options
+    with pytest.raises(errors.MailTimeout, match=r"localhost:\d+ did not get a session open for 2\.5 seconds"):
+        opened(options)
+
+
+@pytest.mark.parametrize("opened", [by_a_thread, by_a_task])
+@pytest.mark.parametrize(
+    ("does", "kind", "says"),
+    [
+        (HANG, errors.MailTimeout, "did not come to the end of the TLS handshake for 0.4 seconds"),
+        (CLOSE, errors.MailConnectionLost, "is gone"),
+    ],
+)
+def test_a_handshake_that_does_not_end_names_the_server(fault, authority, opened, does, kind, says):
+    plan = {"STARTTLS": ["220 go ahead", does]}
+    server = fault(lambda connection, command, nth: plan.get(command), features=("STARTTLS",))
+    pool = perfkit.pooling.SMTPPool("localhost", server.port, context=authority.client_context(), timeout=0.5)
+    with pytest.raises(kind, match=rf"localhost:\d+ {says}"):
+        opened(pool._options)
 
 
 def test_a_wrong_password_is_tried_once(fault, pools):

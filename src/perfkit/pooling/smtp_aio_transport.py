@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from perfkit.pooling.smtp_opening import opening, quitting
 from perfkit.pooling.smtp_replies import Reply, ReplyParser
 from perfkit.pooling.smtp_session import Session
-from perfkit.pooling.smtp_steps import SECURE, Ask, Content, Wanted
+from perfkit.pooling.smtp_steps import REPLY, SECURE, Ask, Content, Wanted
 from perfkit.pooling.smtp_transport import (
     GOODBYE,
     PIECE,
@@ -21,9 +21,11 @@ from perfkit.pooling.smtp_transport import (
     injected,
     literal,
     lost,
+    not_opened,
     patience,
     timed_out,
     unanswered,
+    unasked,
 )
 
 if TYPE_CHECKING:
@@ -60,8 +62,8 @@ class LoopConnection(asyncio.Protocol):
         """Connect and begin the session. Raises what the system does, and what `opening` does."""
         loop = asyncio.get_running_loop()
         encrypted = options.terms.tls == "implicit"
-        try:
-            with handshake(options):
+        with handshake(options):
+            try:
                 async with asyncio.timeout(options.connect_timeout):
                     transport, self = await loop.create_connection(
                         lambda: cls(options),
@@ -70,11 +72,18 @@ class LoopConnection(asyncio.Protocol):
                         local_addr=options.source_address,
                         ssl=options.context() if encrypted else None,
                         server_hostname=options.host if encrypted else None,
+                        ssl_handshake_timeout=2 * options.connect_timeout if encrypted else None,  # ours is first
                     )
-        except TimeoutError as error:
-            raise timed_out(options.terms.server, "did not take our connection", options.connect_timeout) from error
+            except TimeoutError as error:
+                raise timed_out(options.terms.server, "did not take our connection", options.connect_timeout) from error
         name = options.local_hostname or literal(transport.get_extra_info("sockname"))
-        features = await self.run(opening(options.terms, name))
+        try:
+            async with asyncio.timeout(options.opening_timeout) as limit:
+                features = await self.run(opening(options.terms, name))
+        except TimeoutError as error:
+            if limit.expired():
+                raise not_opened(options) from error
+            raise
         self.session = Session(options.terms.server, features, options.max_uses)
         return self
 
@@ -97,9 +106,9 @@ class LoopConnection(asyncio.Protocol):
 
     async def _do(self, step: Any) -> Any:
         if isinstance(step, bytes):
-            return await self._write(step, 0, None)
+            return await self._write(step)
         if isinstance(step, Content):
-            return await self._write(step.data, step.end, step)
+            return await self._write_content(step)
         if step is SECURE:
             return await self._secure()
         if isinstance(step, Wanted):
@@ -108,18 +117,44 @@ class LoopConnection(asyncio.Protocol):
         answer = step.function(*step.arguments)
         return await answer if inspect.isawaitable(answer) else answer
 
-    async def _write(self, data: bytes, end: int, content: Content | None) -> None:
-        """Write all of it, with room for it; from the piece with the final dot on, the mail is out."""
+    async def _write(self, data: bytes) -> None:
+        if not self._parser.is_empty:
+            raise unasked(self._server, self._parser.next())
         for at in range(0, len(data), PIECE):
+            await self._send(data[at : at + PIECE])
+
+    async def _write_content(self, step: Content) -> Reply | None:
+        """Write all of it; from the piece with the final dot on, the mail is out."""
+        for at in range(0, len(step.data), PIECE):
+            if at:
+                await asyncio.sleep(0)  # or nothing would be heard while the system takes it all
+            if at < step.end and not self._parser.is_empty:
+                return await self._read(REPLY)
             self._refuse_if_ended()
-            if content is not None and at + PIECE >= end:
-                content.errand.is_out = True
-            self._transport.write(data[at : at + PIECE])
-            if self._is_full:
-                try:
-                    await self._until(lambda: not self._is_full, self._timeout)
-                except TimeoutError as error:
-                    raise timed_out(self._server, "took nothing of what was sent to it", self._timeout) from error
+            step.errand.is_out = at + PIECE >= step.end
+            try:
+                await self._send(step.data[at : at + PIECE])
+            except OSError:
+                if (said := self._last_words()) is not None:
+                    return said
+                raise
+        return None
+
+    def _last_words(self) -> Reply | None:
+        """Return what the server said before it stopped taking anything, if it did."""
+        with contextlib.suppress(OSError):  # the one that brought us here says more
+            return self._parser.next()
+        return None
+
+    async def _send(self, data: bytes) -> None:
+        """Write it, and wait until there is room for more."""
+        self._refuse_if_ended()
+        self._transport.write(data)
+        if self._is_full:
+            try:
+                await self._until(lambda: not self._is_full, self._timeout)
+            except TimeoutError as error:
+                raise timed_out(self._server, "took nothing of what was sent to it", self._timeout) from error
 
     async def _read(self, wanted: Wanted) -> Reply:
         if (said := self._parser.next()) is not None:
@@ -152,14 +187,16 @@ class LoopConnection(asyncio.Protocol):
     async def _secure(self) -> None:
         if not self._parser.is_empty:
             raise injected(self._server)
+        limit = self._options.connect_timeout
         with handshake(self._options):
-            transport = await self._loop.start_tls(
-                self._transport,
-                self,
-                self._options.context(),
-                server_hostname=self._options.host,
-                ssl_handshake_timeout=self._timeout,
-            )
+            async with asyncio.timeout(limit):
+                transport = await self._loop.start_tls(
+                    self._transport,
+                    self,
+                    self._options.context(),
+                    server_hostname=self._options.host,
+                    ssl_handshake_timeout=2 * limit,  # ours is first
+                )
         if transport is None:  # it was closed under us
             raise lost(self._server, self._error)
         self._transport = transport
@@ -205,9 +242,19 @@ class LoopConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
         self._error = exc
+        if exc is not None:
+            self._take_last_words()
         if not self._ended.done():
             self._ended.set_result(None)
         self._tell()
+
+    def _take_last_words(self) -> None:
+        """Take what the server said before it cut us off: a transport that fails to write reads no more."""
+        if self._transport.get_extra_info("ssl_object") is not None:
+            return
+        with contextlib.suppress(OSError, TypeError):  # the loop's socket, which some loops don't lend, is open still
+            with self._transport.get_extra_info("socket").dup() as sock:
+                self._parser.feed(sock.recv(PIECE))
 
     def _tell(self) -> None:
         if self._news is not None and not self._news.done():

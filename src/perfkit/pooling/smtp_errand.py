@@ -110,7 +110,7 @@ class Errand:
     def conclude_without_recipients(self, server: str) -> None:
         """Every recipient was refused. If one of them for now only, it is worth another try later."""
         code, text = min(self.refused.values())  # 4xx before 5xx
-        each = [f"{address}: {code} {text}" for address, (code, text) in self.refused.items()]
+        each = [f"{address}: {_in_a_line(*refused)}" for address, refused in self.refused.items()]
         said = ", ".join(each[:_SHOWN]) + (f", and {len(each) - _SHOWN} more" if len(each) > _SHOWN else "")
         self._refuse(code, text, f"{server} refused every recipient of mail {self.letter.message_id}: {said}")
 
@@ -159,8 +159,8 @@ class Errand:
             error.add_note(str(delivery.error))
         elif delivery.error is None:
             error.add_note(
-                f"{server} had taken mail {delivery.message_id} by then ({delivery.code} {delivery.text}): it is "
-                "delivered, so don't send it again"
+                f"{server} had taken mail {delivery.message_id} by then ({_in_a_line(delivery.code, delivery.text)}): "
+                "it is delivered, so don't send it again"
             )
 
     def outcome(self) -> Delivery:
@@ -188,6 +188,10 @@ def stopped_by(error: BaseException) -> Exception:
     if isinstance(error, Exception):
         return error
     return MailConnectionLost(f"broken off by {type(error).__name__} before the mail was handed over")
+
+
+def _in_a_line(code: int, text: str) -> str:
+    return f"{code} {text}".replace("\n", " / ")
 
 
 def _told(error: BaseException) -> str:

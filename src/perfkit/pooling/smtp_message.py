@@ -139,7 +139,7 @@ def _in_header(headers: Message[Any, Any], name: str) -> list[str]:
 
 def _missing(headers: Message[Any, Any], sender: str) -> tuple[str, bytes]:
     """Return the Message-ID, and the header lines that a mail must have and this one lacks."""
-    message_id = str(headers.get("Message-ID", "")).strip()
+    message_id = "".join(str(headers.get("Message-ID", "")).splitlines()).strip()  # it may be folded
     lines = b"" if "Date" in headers else b"Date: %b\r\n" % formatdate(localtime=True).encode()
     if not message_id:
         message_id = _new_id(sender)

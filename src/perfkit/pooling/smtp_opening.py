@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Features", "Terms", "opening", "quitting"]
 
+_MOST_DIGITS = 20  # of a SIZE (RFC 1870, section 4)
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -64,7 +66,7 @@ class Features:
     def max_size(self) -> int | None:
         """The bytes a mail may have; None if the server doesn't say."""
         size = self.names.get("SIZE", "")
-        return int(size) or None if size.isdecimal() else None
+        return int(size) or None if size.isdecimal() and len(size) <= _MOST_DIGITS else None
 
 
 def opening(terms: Terms, local_hostname: str) -> Dialogue[Features]:

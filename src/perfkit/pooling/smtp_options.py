@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Options", "options_of"]
 
 _SHARE = 0.8
+_ANSWERS = 5  # that may each take the whole timeout while a session is opened
+_DAY = 86_400.0  # seconds; sockets take three weeks at most
 _TLS = ("starttls", "implicit", "none")
 _HOSTNAME = re.compile(r"[A-Za-z0-9.:_\-\[\]]+")
 
@@ -40,6 +42,11 @@ class Options:
     def connect_timeout(self) -> float:
         """Seconds to connect, and for the greeting: less than others wait for a connection, so that they learn why."""
         return self.timeout * _SHARE
+
+    @property
+    def opening_timeout(self) -> float:
+        """Seconds for all of opening a session, however many answers it takes."""
+        return self.timeout * _ANSWERS
 
     def context(self) -> ssl.SSLContext:
         """Return the TLS context; ours verifies certificates, and is made once, at the first connection."""
@@ -73,6 +80,8 @@ def options_of(
         raise ValueError(f"host must be a name or an address such as 'smtp.example.com', not {host!r}")
     if host.count(":") == 1:
         raise ValueError(f"host must be without the port, which is an argument of its own, port=: not {host!r}")
+    if not _is_name(host):
+        raise ValueError(f"host must have 1 to 63 characters between its dots, not {host!r}")
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
         raise ValueError(
             f"port must be a number from 1 to 65535 (587 for STARTTLS, 465 for implicit TLS), not {port!r}"
@@ -123,6 +132,14 @@ def _login(username: str | None, password: str | None, auth: Auth | None) -> Log
     return None if username is None else Login(username, password, None)
 
 
+def _is_name(host: str) -> bool:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
 def _is_encodable(value: str) -> bool:
     try:
         value.encode()
@@ -134,9 +151,10 @@ def _is_encodable(value: str) -> bool:
 def _seconds(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not 0 < value < float("inf"):
+    if not 0 < value <= _DAY:
         raise ValueError(
-            f"{name} must be more than 0 seconds, and finite: a server that hangs would hang us, not {value!r}"
+            f"{name} must be more than 0 seconds, and a day ({_DAY:g}) at most: a server that hangs would hang us, "
+            f"not {value!r}"
         )
     return float(value)
 

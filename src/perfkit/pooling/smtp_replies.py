@@ -4,6 +4,7 @@ RFC 5321, section 4.2: a reply is lines that begin with the same three digits, a
 them. Whatever is something else is an error at once, and so is a line or a reply that doesn't end.
 """
 
+import re
 from typing import NamedTuple
 
 from perfkit.pooling.smtp_errors import MailProtocolError
@@ -12,7 +13,8 @@ __all__ = ["Reply", "ReplyParser"]
 
 MAX_LINE = 8192  # RFC 5321 allows 512, and servers say more
 MAX_REPLY = 128 * 1024
-_SHOWN = 60  # of bytes that are no reply
+_SHOWN = 60  # of bytes that are no greeting
+_STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?!\S)")
 
 
 class Reply(NamedTuple):
@@ -34,9 +36,8 @@ class Reply(NamedTuple):
     @property
     def status(self) -> str:
         """The enhanced status code (RFC 3463), such as ``5.1.1``, or nothing."""
-        first = self.text.split(" ", 1)[0]
-        numbers = first.split(".")
-        return first if len(numbers) == 3 and all(number.isdecimal() for number in numbers) else ""
+        found = _STATUS.match(self.text)
+        return found[0] if found and found[0][0] == str(self.code)[0] else ""
 
     def __str__(self) -> str:
         return f"{self.code} {self.text}".replace("\n", " / ")
@@ -45,10 +46,11 @@ class Reply(NamedTuple):
 class ReplyParser:
     """Bytes to replies."""
 
-    __slots__ = ("_buffer", "_code", "_lines", "_size")
+    __slots__ = ("_buffer", "_code", "_has_greeted", "_lines", "_size")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._has_greeted = False
         self._begin()
 
     def _begin(self) -> None:
@@ -84,7 +86,9 @@ class ReplyParser:
     def _is_last(self, line: bytes) -> bool:
         code, rest = line[:3], line[3:]
         if not _is_code(code) or rest[:1] not in (b"", b" ", b"-") or (self._lines and code != self._code):
-            raise MailProtocolError(f"the server says what is no SMTP reply: {line[:_SHOWN]!r}")
+            # What comes later may repeat what was sent to it: a password, too.
+            shown = "" if self._has_greeted else f": {line[:_SHOWN]!r}"
+            raise MailProtocolError(f"the server says what is no SMTP reply{shown}")
         self._size += len(line)
         if len(line) > MAX_LINE or self._size > MAX_REPLY:
             raise MailProtocolError(f"a reply of the server's does not end in {MAX_REPLY} bytes")
@@ -94,6 +98,7 @@ class ReplyParser:
 
     def _finish(self) -> Reply:
         reply = Reply(int(self._code), "\n".join(map(_printable, self._lines)))
+        self._has_greeted = True
         self._begin()
         return reply
 

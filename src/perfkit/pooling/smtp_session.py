@@ -130,8 +130,8 @@ class Session:
         features = self.features
         if letter.needs_utf8 and "SMTPUTF8" not in features:
             raise MailUnsupported(
-                f"{self.server} does not offer SMTPUTF8, which addresses with characters beyond ASCII need: mail "
-                f"{letter.message_id} was not sent"
+                f"{self.server} does not offer SMTPUTF8, which characters beyond ASCII in addresses, and raw ones in "
+                f"headers, need: mail {letter.message_id} was not sent"
             )
         if letter.is_8bit and "8BITMIME" not in features:
             seven = _in_7bit(letter)
@@ -223,14 +223,20 @@ class Session:
     def _hand_over(self, errand: Errand, ahead: Sequence[Command]) -> Dialogue[None]:
         """Give the server the content, and with it the next envelope; hear its verdict."""
         content = errand.letter.content + _DOT
-        yield Content(errand, content + _lines(ahead), len(content))
-        said = yield from reply(VERDICT)
+        early: Reply | None = yield Content(errand, content + _lines(ahead), len(content))
+        said = early or (yield from reply(VERDICT))
         if said.code == 421:
             errand.is_out = False  # it said no
             raise SessionEnds(said)
+        if not said.is_refusal and not errand.is_out:
+            raise MailProtocolError(
+                f"{self.server} answers a mail's content before its end, when nothing may come: {said}"
+            )
         if not said.is_good and not said.is_refusal:
             raise MailProtocolError(f"{self.server} answers a mail's content with {said}")
         errand.conclude(said, self.server)
+        if early is not None:  # what it makes of the rest of the content is no matter any more
+            raise SessionEnds(said)
 
 
 def _in_7bit(letter: Letter) -> Letter | None:

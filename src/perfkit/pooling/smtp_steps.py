@@ -1,7 +1,8 @@
 """What a dialogue asks of whoever carries it out: its steps. Pure.
 
 A dialogue is a generator. It yields bytes to be written, or one of the steps below, and is sent what came of it. A
-blocking socket and an event loop carry out the same dialogues.
+blocking socket and an event loop carry out the same dialogues. All of them write only when every answer has been read,
+so what lies there unread at that moment is an error.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Content:
     """Write ``data``, whose first ``end`` bytes are a mail's content with its final dot.
 
     Whoever writes keeps ``errand.is_out`` true to the facts: False for certain as long as the dot can't have arrived.
+    What comes of it is None, or what the server said before all was written: that ends the writing.
     """
 
     errand: Errand

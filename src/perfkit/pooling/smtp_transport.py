@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import ssl
 import time
@@ -18,7 +19,7 @@ from perfkit.pooling.smtp_errors import (
 from perfkit.pooling.smtp_opening import opening, quitting
 from perfkit.pooling.smtp_replies import Reply, ReplyParser
 from perfkit.pooling.smtp_session import Session
-from perfkit.pooling.smtp_steps import GREETING, SECURE, VERDICT, Ask, Content, Wanted
+from perfkit.pooling.smtp_steps import GREETING, REPLY, SECURE, VERDICT, Ask, Content, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +35,11 @@ __all__ = [
     "injected",
     "literal",
     "lost",
+    "not_opened",
     "patience",
     "timed_out",
     "unanswered",
+    "unasked",
 ]
 
 T = TypeVar("T")
@@ -45,6 +48,8 @@ PIECE = 64 * 1024  # bytes written at a time, each with the whole timeout
 _ENOUGH = 64 * 1024
 _SAYS_NOTHING = "; if it is one that encrypts from the first byte (port 465), pass tls='implicit'"
 _PLAIN_TEXT = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # OpenSSL's names for it
+_NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)
 _AT_LEAST = 0.001  # seconds: none at all would be another mode
 
 
@@ -58,6 +63,7 @@ class SocketConnection:
         self._timeout = options.timeout
         self._parser = ReplyParser()
         self.is_sound = False
+        self._open_until = time.monotonic() + options.opening_timeout
         self.sock = _connected(options)
         try:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -68,6 +74,7 @@ class SocketConnection:
             self.sock.close()
             raise
         self.session = Session(self._server, features, options.max_uses)
+        self._open_until = math.inf
         self.is_sound = True
 
     def run(self, dialogue: Dialogue[T]) -> T:
@@ -91,31 +98,54 @@ class SocketConnection:
         if step is SECURE:
             return self._secure()
         if isinstance(step, Wanted):
-            return self._read(step, patience(step, self._options, self._timeout))
+            return self._read(step)
         assert isinstance(step, Ask)  # noqa: S101 (there are no others)
         return step.function(*step.arguments)
 
     def _write(self, data: bytes) -> None:
-        self.sock.settimeout(self._timeout)
+        if not self._parser.is_empty:
+            raise unasked(self._server, self._parser.next())
         left = memoryview(data)
         while left:
             left = left[self._send(left) :]
 
-    def _write_content(self, step: Content) -> None:
-        self.sock.settimeout(self._timeout)
-        left, sent = memoryview(step.data), 0
+    def _write_content(self, step: Content) -> Reply | None:
+        left, sent, errand = memoryview(step.data), 0, step.errand
+        # Over TLS one piece is several records, and one with the final dot may arrive before a later one fails.
+        unsure = PIECE if isinstance(self.sock, ssl.SSLSocket) else 0
         while left:
+            if sent < step.end:
+                errand.is_out = False
+                if (said := self._overheard()) is not None:
+                    return said
             # An interrupt may strike after the last byte and before we know.
-            step.errand.is_out = sent + PIECE >= step.end
+            errand.is_out = sent + PIECE >= step.end
             try:
                 count = self._send(left)
             except OSError:
-                step.errand.is_out = sent >= step.end
+                errand.is_out = sent + unsure >= step.end
+                if (said := self._last_words()) is not None:
+                    return said
                 raise
             sent, left = sent + count, left[count:]
+        return None
+
+    def _overheard(self) -> Reply | None:
+        """Return what the server says although it isn't its turn, if it has begun to; raise if it has closed."""
+        self.sock.settimeout(0)
+        with contextlib.suppress(*_NOTHING_YET):
+            self._receive()
+        return None if self._parser.is_empty else self._read(REPLY)
+
+    def _last_words(self) -> Reply | None:
+        """Return what the server said before it stopped taking anything, if it did."""
+        with contextlib.suppress(OSError):  # the one that brought us here says more
+            return self._overheard()
+        return None
 
     def _send(self, data: memoryview) -> int:
         """Send some of it; return how many bytes."""
+        self.sock.settimeout(self._timeout)
         try:
             return self.sock.send(data[:PIECE])
         except TimeoutError as error:
@@ -123,25 +153,35 @@ class SocketConnection:
         except OSError as error:
             raise lost(self._server, error) from error
 
-    def _read(self, wanted: Wanted, timeout: float) -> Reply:
-        until = time.monotonic() + timeout
+    def _read(self, wanted: Wanted) -> Reply:
+        timeout = patience(wanted, self._options, self._timeout)
+        until = min(time.monotonic() + timeout, self._open_until)
         while (said := self._parser.next()) is None:
+            self.sock.settimeout(max(until - time.monotonic(), _AT_LEAST))
             try:
-                self.sock.settimeout(max(until - time.monotonic(), _AT_LEAST))
-                data = self.sock.recv(_ENOUGH)
+                self._receive()
             except TimeoutError as error:
+                if until == self._open_until:
+                    raise not_opened(self._options) from error
                 raise unanswered(wanted, self._options, timeout) from error
-            except OSError as error:
-                raise lost(self._server, error) from error
-            if not data:
-                raise lost(self._server, None)
-            self._parser.feed(data)
         return said
+
+    def _receive(self) -> None:
+        """Take what has come."""
+        try:
+            data = self.sock.recv(_ENOUGH)
+        except (TimeoutError, *_NOTHING_YET):
+            raise
+        except OSError as error:
+            raise lost(self._server, error) from error
+        if not data:
+            raise lost(self._server, None)
+        self._parser.feed(data)
 
     def _secure(self) -> None:
         if not self._parser.is_empty:
             raise injected(self._server)
-        self.sock.settimeout(self._timeout)
+        self.sock.settimeout(self._options.connect_timeout)
         with handshake(self._options):
             self.sock = self._options.context().wrap_socket(self.sock, server_hostname=self._options.host)
 
@@ -188,6 +228,11 @@ def unanswered(wanted: Wanted, options: Options, timeout: float) -> MailTimeout:
     return timed_out(options.terms.server, "did not greet us", timeout, hint)
 
 
+def not_opened(options: Options) -> MailTimeout:
+    """Return the error for a server that answers, but doesn't come to the end of opening a session."""
+    return timed_out(options.terms.server, "did not get a session open", options.opening_timeout)
+
+
 def literal(name: Any) -> str:
     """Return our own address as EHLO has it where there is no name (RFC 5321, section 4.1.3)."""
     own = str(name[0]).partition("%")[0]
@@ -210,6 +255,8 @@ def handshake(options: Options) -> Iterator[None]:
             f"{server} shows a certificate that is not trusted: {error.verify_message}; if it is of an authority of "
             "your own, pass a context= that knows it"
         ) from error
+    except _CUT as error:
+        raise lost(server, error) from error
     except ssl.SSLError as error:
         if options.terms.tls == "implicit" and error.reason in _PLAIN_TEXT:
             raise MailUnsupported(
@@ -217,11 +264,22 @@ def handshake(options: Options) -> Iterator[None]:
                 "the port= that does (465 as a rule)"
             ) from error
         raise
+    except MailTimeout:
+        raise
+    except TimeoutError as error:
+        raise timed_out(server, "did not come to the end of the TLS handshake", options.connect_timeout) from error
 
 
 def timed_out(server: str, what: str, timeout: float, hint: str = "") -> MailTimeout:
     """Return the error for a server that takes too long."""
     return MailTimeout(f"{server} {what} for {timeout:g} seconds{hint}", timeout=timeout)
+
+
+def unasked(server: str, said: Reply | None) -> MailConnectionLost | MailProtocolError:
+    """Return the error for what a server says when it has answered all: that it goes, or it is out of step."""
+    if said is not None and said.code == 421:
+        return MailConnectionLost(f"{server} ends the session: {said}")
+    return MailProtocolError(f"{server} sent something that came at a moment when nothing may come: it is out of step")
 
 
 def injected(server: str) -> MailProtocolError:

@@ -93,7 +93,7 @@ class Trip:
 def not_sent(message: Any, error: Exception) -> Delivery:
     """Return what has become of a message that can't be sent as it is."""
     message_id = message.get("Message-ID", "") if hasattr(message, "get") else ""
-    return Delivery(str(message_id or "").strip(), error=error)
+    return Delivery("".join(str(message_id or "").splitlines()).strip(), error=error)
 
 
 class Batch:
