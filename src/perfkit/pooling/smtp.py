@@ -40,7 +40,8 @@ class SMTPPool:
     the server's word on it leaves a mail of which nobody knows: `perfkit.errors.DeliveryUnknown`.
 
     What is promised of a password: certificates are verified, TLS is 1.2 or newer, and unless ``allow_insecure_auth``
-    is True it goes over no connection that isn't encrypted. It is in no error, log line, figure or ``repr``.
+    is True it goes over no connection that isn't encrypted. It is in no error, log line, figure or ``repr``: of what a
+    server says to a login, which may repeat it, only the codes are kept.
 
     Args:
         host: the server's name, which its certificate must have, or its address.
@@ -57,8 +58,9 @@ class SMTPPool:
         max_size: how many connections there may be at once.
         min_size: how many are kept however long they are idle.
         max_uses: how many mails one takes before it is replaced (providers allow 25 to 100); None for any number.
-        timeout: seconds for each of: a connection to come free, each answer of the server. Connecting and the greeting
-            have four fifths of it, so that who waits for a connection learns why there is none.
+        timeout: seconds, a day at most, for each of: a connection to come free, each answer of the server. Connecting,
+            the greeting and the TLS handshake have four fifths of it each, so that who waits for a connection learns
+            why there is none; a session that isn't open after five times it is given up.
         final_timeout: seconds for the server's word on a mail it has: long, because who gives up there doesn't know
             whether it was sent (RFC 5321, section 4.5.3.2.6, asks for ten minutes).
         max_idle: seconds after which an idle connection is closed; servers do it after one to five minutes.
