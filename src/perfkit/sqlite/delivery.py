@@ -119,9 +119,14 @@ class Gate:
 
     def outcome(self) -> Any:
         """Return the result that has come, or raise the error."""
-        if type(self._outcome) is Failed:
-            raise self._outcome.error
-        return self._outcome
+        outcome, self._outcome = self._outcome, None  # or an error, its traceback and this would be a circle
+        if type(outcome) is Failed:
+            error = outcome.error
+            try:
+                raise error
+            finally:
+                del error, outcome
+        return outcome
 
 
 class ToThreads:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perfkit._base.atomic import Durability, check_durability
+from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -119,3 +120,7 @@ def _check_migrations(migrations: object) -> None:
     for number, migration in enumerate(migrations, start=1):
         if not isinstance(migration, str) and not callable(migration):
             raise TypeError(f"migration {number} must be SQL, or a function of a connection, not {migration!r}")
+        if not isinstance(migration, str) and kind_of(migration) == COROUTINE_FUNCTION:
+            raise TypeError(
+                f"migration {number} is a coroutine function, which nobody awaits: write a plain one, not {migration!r}"
+            )
