@@ -362,8 +362,9 @@ def test_discarded(driver, server):
     assert pool.stats().closed["discarded"] == 2
 
 
-def test_an_exception_goes_through_and_the_connection_serves_on(driver):
-    pool = driver.pool()
+@pytest.mark.parametrize("hook", ["validate", "reset"])
+def test_an_exception_goes_through_and_the_connection_serves_on_if_somebody_looks_at_it(driver, hook):
+    pool = driver.pool(**{hook: driver.asked(hook)})
 
     def fail(conn):
         raise KeyError("mine")
@@ -371,6 +372,20 @@ def test_an_exception_goes_through_and_the_connection_serves_on(driver):
     with pytest.raises(KeyError, match="mine"):
         driver.use(pool, fail)
     assert driver.use(pool, lambda conn: conn.number) == 0
+
+
+def test_after_an_exception_what_nobody_looks_at_is_closed(driver, server):
+    """Or a pool would lend what died with the server again and again."""
+    pool = driver.pool()
+
+    def die(conn):
+        raise BrokenPipeError
+
+    for number in range(3):
+        assert driver.use(pool, lambda conn: conn.number) == number
+        with pytest.raises(BrokenPipeError):
+            driver.use(pool, die)
+    assert pool.stats().closed["discarded"] == 3
 
 
 def test_after_an_exception_it_is_validated(driver, server):

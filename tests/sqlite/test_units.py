@@ -172,5 +172,5 @@ def test_a_row_factory_is_no_business_of_the_upkeep(tmp_path):
 def test_a_migration_that_is_a_coroutine_function_is_refused(tmp_path):
     async def migrate(conn): ...
 
-    with pytest.raises(TypeError, match="migration 1 is a coroutine function"):
+    with pytest.raises(TypeError, match="migration 1 must be a plain function"):
         perfkit.Database(tmp_path / "a.db", migrations=[migrate])

@@ -327,10 +327,11 @@ class PoolBase(Generic[C]):
 
     def _give_after(self, entry: Entry, kind: type[BaseException]) -> None:
         """Take back what an exception has ended the use of."""
-        if not issubclass(kind, Exception):
-            self._drop(entry)
-        elif self._options.reset is None or entry.is_over or self._was_reset(entry):
-            if self._options.validate is not None:
+        options = self._options
+        if not issubclass(kind, Exception) or (options.validate is None and options.reset is None):
+            self._drop(entry)  # an answer may be on its way, or the server gone, and nothing would tell
+        elif options.reset is None or entry.is_over or self._was_reset(entry):
+            if options.validate is not None:
                 entry.trusted_until = -math.inf
             self._give_back(entry)
 

@@ -121,6 +121,4 @@ def _check_migrations(migrations: object) -> None:
         if not isinstance(migration, str) and not callable(migration):
             raise TypeError(f"migration {number} must be SQL, or a function of a connection, not {migration!r}")
         if not isinstance(migration, str) and kind_of(migration) == COROUTINE_FUNCTION:
-            raise TypeError(
-                f"migration {number} is a coroutine function, which nobody awaits: write a plain one, not {migration!r}"
-            )
+            raise TypeError(f"migration {number} must be a plain function, for nobody awaits one like {migration!r}")

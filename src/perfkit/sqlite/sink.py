@@ -194,7 +194,7 @@ class SQLiteSink:
             self.rollback()
 
     def _returned(self) -> list[Any]:
-        """Return the rows that a statement gives. If they can't be made, it has written already, and nothing may stay."""
+        """Return the rows that a statement gives. If they can't be made, it has written already: nothing may stay."""
         try:
             return self._cursor.fetchall()
         except BaseException:
