@@ -67,9 +67,9 @@ class Pool(PoolBase[C]):
     KeyError or IndexError that is no subclass). A note on it says which of these.
 
     What leaves ``with`` by an exception is validated before it is lent again; if there is a ``reset`` and no
-    ``validate``, it is reset; with neither it is closed, for nothing would tell whether it still works. (After `acquire`,
-    `discard` is for that.) By one that is no Exception (an interrupt, a cancellation, a generator closed in the middle)
-    the connection is closed in any case, because an answer may be on its way that the next borrower would read.
+    ``validate``, it is reset; with neither it is closed, for nothing would tell whether it still works. (After
+    `acquire`, `discard` is for that.) By one that is no Exception (an interrupt, a cancellation, a generator closed in
+    the middle) the connection is closed in any case, because an answer may be on its way that the next would read.
 
     Args:
         connect: returns a new connection; or a list of such functions, in order of preference: each has a circuit
