@@ -6,7 +6,6 @@ import os
 import sqlite3
 import weakref
 from contextvars import ContextVar
-from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from perfkit import registry
@@ -21,7 +20,6 @@ from perfkit.sqlite.scan import Scan
 from perfkit.sqlite.session import Session
 from perfkit.sqlite.sink import Many, Query
 from perfkit.sqlite.statements import Kinds
-from perfkit.sqlite.writer import writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,8 +41,6 @@ NEW, OPEN, CLOSED, FORKED = "not opened yet", "open", "closed", "opened before a
 
 class DatabaseBase:
     """A path, its options, and the engine while it is open."""
-
-    _deliver: Any  # tells who waits; see `Deliver`
 
     def __init__(
         self,
@@ -119,15 +115,6 @@ class DatabaseBase:
 
     def _closed_error(self) -> DatabaseClosed:
         return DatabaseClosed(f"{self.path} was closed: make another {type(self).__name__} to use it", path=self.path)
-
-    def _refuse_in_writer(self) -> None:
-        """Refuse what a function that `run` calls would wait for, for ever."""
-        if writing.get(get_ident()) is self._deliver:
-            raise TransactionRefused(
-                "this runs in the database's writer, and would wait for itself: use the connection that the function"
-                " was given",
-                path=self.path,
-            )
 
     def _refuse_nesting(self) -> None:
         engine = self._engine

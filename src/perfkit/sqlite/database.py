@@ -100,7 +100,6 @@ class Database(DatabaseBase):
 
         And what a migration or ``on_connect`` raises. It may be tried again.
         """
-        self._refuse_in_writer()
         with self._mutex:
             self._check()
             if self._state != NEW:
@@ -116,7 +115,6 @@ class Database(DatabaseBase):
 
         Transactions that are open are rolled back, streams end with DatabaseClosed. May be called again.
         """
-        self._refuse_in_writer()
         with self._mutex:
             if self._has_closed():
                 self._deliver.turn_away(self._closed_error())
@@ -318,7 +316,6 @@ class Database(DatabaseBase):
     # -- how calls get there
 
     def _write(self, work: Any, argument: Any, *, alone: bool = False) -> Any:
-        self._refuse_in_writer()
         if self._is_watched:
             self._ready()
         if len(self._deliver.waiting) >= self._options.max_pending or self._deliver.line:

@@ -119,14 +119,9 @@ class Gate:
 
     def outcome(self) -> Any:
         """Return the result that has come, or raise the error."""
-        outcome, self._outcome = self._outcome, None  # or an error, its traceback and this would be a circle
-        if type(outcome) is Failed:
-            error = outcome.error
-            try:
-                raise error
-            finally:
-                del error, outcome
-        return outcome
+        if type(self._outcome) is Failed:
+            raise self._outcome.error
+        return self._outcome
 
 
 class ToThreads:

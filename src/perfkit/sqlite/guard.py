@@ -3,96 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-import weakref
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from perfkit.sqlite.errors import TooManyParameters, TransactionRefused
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 __all__ = ["Connection", "Guard"]
-
-_MANY = 1000  # cursors that are remembered before those that are gone are forgotten
 
 _TRANSACTION, _SAVEPOINT, _ATTACH, _DETACH = 22, 32, 24, 25  # of sqlite3.h; the module has no names for the last two
 
 
-class Cursor(sqlite3.Cursor):
-    """A cursor that runs nothing once the transaction of its unit is lost: it would be committed there and then."""
-
-    connection: Connection
-
-    def execute(self, *statement: Any) -> Cursor:
-        """Execute a statement."""
-        self.connection.check()
-        super().execute(*statement)
-        return self
-
-    def executemany(self, *statement: Any) -> Cursor:
-        """Execute a statement for many rows."""
-        self.connection.check()
-        super().executemany(*statement)
-        return self
-
-    def executescript(self, *statements: Any) -> Cursor:
-        """Execute several statements."""
-        self.connection.check()
-        super().executescript(*statements)
-        return self
-
-
 class Connection(sqlite3.Connection):
     """What ``run(fn)`` gives to ``fn``: a `sqlite3.Connection` that stays as it is."""
-
-    _is_unit = False
-    _opened: list[weakref.ref[Cursor]]
-
-    @contextmanager
-    def unit(self) -> Iterator[None]:
-        """Let what runs in the block run in its transaction alone, and leave no cursor of its own open.
-
-        A cursor that is read from goes on seeing the database of its time, and so would the whole connection.
-        """
-        self._is_unit, self._opened = True, []
-        try:
-            yield
-        finally:
-            self._is_unit = False
-            for reference in self._opened:
-                cursor = reference()
-                if cursor is not None:
-                    cursor.close()
-
-    def check(self) -> None:
-        """Raise if the transaction of the unit that runs is lost."""
-        if self._is_unit and not self.in_transaction:
-            raise sqlite3.OperationalError(
-                "the transaction was rolled back under this function, by ON CONFLICT ROLLBACK, RAISE(ROLLBACK) or a"
-                " full disk: nothing more can be done in it. Let that error out instead of going on"
-            )
-
-    def execute(self, *statement: Any) -> Cursor:
-        """Execute a statement by a new cursor, for which sqlite3's own doesn't ask `cursor`."""
-        return self.cursor().execute(*statement)  # type: ignore[no-any-return]  # a Cursor's
-
-    def executemany(self, *statement: Any) -> Cursor:
-        """Execute a statement for many rows by a new cursor."""
-        return self.cursor().executemany(*statement)  # type: ignore[no-any-return]  # as above
-
-    def executescript(self, *statements: Any) -> Cursor:
-        """Execute several statements by a new cursor."""
-        return self.cursor().executescript(*statements)  # type: ignore[no-any-return]  # as above
-
-    def cursor(self, factory: Any = Cursor) -> Any:
-        """Return a new cursor."""
-        cursor = super().cursor(factory)
-        if self._is_unit:
-            self._opened.append(weakref.ref(cursor))
-            if len(self._opened) > _MANY:
-                self._opened = [reference for reference in self._opened if reference() is not None]
-        return cursor
 
     def close(self) -> NoReturn:
         """Refuse: the connection is the database's, and others' work is on it."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perfkit._base.atomic import Durability, check_durability
-from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -120,5 +119,3 @@ def _check_migrations(migrations: object) -> None:
     for number, migration in enumerate(migrations, start=1):
         if not isinstance(migration, str) and not callable(migration):
             raise TypeError(f"migration {number} must be SQL, or a function of a connection, not {migration!r}")
-        if not isinstance(migration, str) and kind_of(migration) == COROUTINE_FUNCTION:
-            raise TypeError(f"migration {number} must be a plain function, for nobody awaits one like {migration!r}")

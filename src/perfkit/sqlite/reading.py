@@ -9,7 +9,7 @@ from perfkit.sqlite.sink import Query
 from perfkit.sqlite.values import unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["ALL", "ONE", "VALUE", "columns_of", "made_rows"]
 
@@ -47,42 +47,39 @@ def _places(cursor: sqlite3.Cursor, unpack: tuple[str, ...]) -> list[int]:
     return [place for place, name in enumerate(names) if name in unpack]
 
 
-def _reading(read: Callable[[sqlite3.Cursor, tuple[str, ...]], Any], *, is_raw: bool) -> Query:
-    """Return a query whose cursor is closed whatever happens, or the connection would go on seeing that moment."""
-
-    def query(connection: sqlite3.Connection, asked: Asked) -> Any:
-        sql, parameters, unpack = asked
-        cursor = connection.cursor()
-        try:
-            if is_raw or unpack:
-                cursor.row_factory = None
-            cursor.execute(sql, parameters)
-            return read(cursor, unpack)
-        finally:
-            cursor.close()
-
-    return Query(query)
+def _begun(connection: sqlite3.Connection, asked: Asked) -> sqlite3.Cursor:
+    sql, parameters, unpack = asked
+    if not unpack:
+        return connection.execute(sql, parameters)
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return cursor.execute(sql, parameters)
 
 
-def _all(cursor: sqlite3.Cursor, unpack: tuple[str, ...]) -> list[Any]:
-    return made_rows(cursor, cursor, unpack) if unpack else cursor.fetchall()
+def _all(connection: sqlite3.Connection, asked: Asked) -> list[Any]:
+    cursor = _begun(connection, asked)
+    return made_rows(cursor, cursor, asked[2]) if asked[2] else cursor.fetchall()
 
 
-def _one(cursor: sqlite3.Cursor, unpack: tuple[str, ...]) -> Any:
+def _one(connection: sqlite3.Connection, asked: Asked) -> Any:
+    cursor = _begun(connection, asked)
     row = cursor.fetchone()
-    if row is not None and unpack:
-        [row] = made_rows(cursor, [row], unpack)
+    if row is not None and asked[2]:
+        [row] = made_rows(cursor, [row], asked[2])
+    cursor.close()  # or the connection would go on reading from this moment's state
     return row
 
 
-def _value(cursor: sqlite3.Cursor, unpack: tuple[str, ...]) -> Any:
-    row = cursor.fetchone()
-    if row is None:
-        return None
-    if unpack:
+def _value(connection: sqlite3.Connection, asked: Asked) -> Any:
+    sql, parameters, unpack = asked
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    row = cursor.execute(sql, parameters).fetchone()
+    if row is not None and unpack:
         _places(cursor, unpack)
-        return unpacked(row[0])
-    return row[0]
+        row = (unpacked(row[0]), *row[1:])
+    cursor.close()
+    return None if row is None else row[0]
 
 
-ALL, ONE, VALUE = _reading(_all, is_raw=False), _reading(_one, is_raw=False), _reading(_value, is_raw=True)
+ALL, ONE, VALUE = Query(_all), Query(_one), Query(_value)

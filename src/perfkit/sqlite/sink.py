@@ -86,7 +86,7 @@ class SQLiteSink:
         self.guard = guard
         self.patience = patience
         self._row_factory = row_factory
-        self._cursor = sqlite3.Connection.cursor(connection)  # for all statements, which saves making one for each
+        self._cursor = connection.cursor()  # for all statements, which saves making one for each
         self._execute = self._cursor.execute
 
     @property
@@ -113,7 +113,7 @@ class SQLiteSink:
             cursor = self._cursor
             try:
                 self._execute(work, argument)
-                rows = self._returned() if cursor.description else []
+                rows = cursor.fetchall() if cursor.description else []
             except Exception as error:  # noqa: BLE001 (it is raised again, explained)
                 raise self.explained(error) from error.__cause__
             return _result((cursor.rowcount, cursor.lastrowid, rows))
@@ -128,8 +128,6 @@ class SQLiteSink:
         if alone:
             return self._alone(work, argument)
         if isinstance(work, str):
-            if "returning" in work.lower():  # it may fail after it has written; see `_returned`
-                return self.whole(lambda: self.apply(work, argument))
             return self.patience.call(self.apply, work, argument)
         if type(work) is Query:
             return self.patience.call(self.query, work, argument)
@@ -177,35 +175,18 @@ class SQLiteSink:
         self._ours(_SAVE)
         try:
             result = self._called(work, argument)
-            self._ours(_RELEASE)
         except BaseException:
-            self._undo_unit()
+            if self.connection.in_transaction:
+                self._ours(_UNDO)
+                self._ours(_RELEASE)
             raise
+        self._ours(_RELEASE)
         return result
-
-    def _undo_unit(self) -> None:
-        """Undo what was done since `_SAVE`; if that can't be, the whole transaction."""
-        if not self.connection.in_transaction:
-            return
-        try:
-            self._ours(_UNDO)
-            self._ours(_RELEASE)
-        except sqlite3.Error:
-            self.rollback()
-
-    def _returned(self) -> list[Any]:
-        """Return the rows that a statement gives. If they can't be made, it has written already: nothing may stay."""
-        try:
-            return self._cursor.fetchall()
-        except BaseException:
-            self.rollback()
-            raise
 
     def _called(self, work: Any, argument: Any) -> Any:
         try:
-            with self.connection.unit():
-                result = work(self.connection, argument)
-                return _fetched(result) if isinstance(result, sqlite3.Cursor) else result
+            result = work(self.connection, argument)
+            return _fetched(result) if isinstance(result, sqlite3.Cursor) else result
         except BaseException as error:  # noqa: BLE001 (as above)
             raise self.explained(error) from error.__cause__
         finally:

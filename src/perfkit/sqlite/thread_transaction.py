@@ -67,7 +67,6 @@ class Transaction:
     def __enter__(self) -> Transaction:
         if self._session is not None:
             raise RuntimeError("a transaction is entered once: call transaction() again")
-        self._db._refuse_in_writer()
         self._db._ready()
         session, deadline = self._db._session(self._timeout)
         self._session = session

@@ -134,9 +134,9 @@ class Upkeep:
 
     def _optimize(self, sink: SQLiteSink) -> None:
         self._optimized = time.monotonic()
-        _plain(sink).execute("PRAGMA analysis_limit=400").fetchall()
+        sink.connection.execute("PRAGMA analysis_limit=400").fetchall()
         with suppress(sqlite3.OperationalError):  # another process writes: it is not worth waiting for
-            _plain(sink).execute("PRAGMA optimize").fetchall()
+            sink.connection.execute("PRAGMA optimize").fetchall()
 
 
 def _give_back(sink: SQLiteSink, pages: int) -> bool:
@@ -152,7 +152,7 @@ def _give_back(sink: SQLiteSink, pages: int) -> bool:
 
 def _plain(sink: SQLiteSink) -> sqlite3.Cursor:
     """Return a cursor that gives tuples."""
-    cursor: sqlite3.Cursor = sink.connection.cursor()
+    cursor = sink.connection.cursor()
     cursor.row_factory = None
     return cursor
 

@@ -167,32 +167,27 @@ def _array(value: Any) -> tuple[int, bytes]:
     return _ARRAY, head + array.tobytes()
 
 
-def _value(code: int, data: bytes, depth: int = 1) -> Any:
+def _value(code: int, data: bytes) -> Any:
     """Return what an extension type stands for."""
-    if depth > _DEEPEST:  # each is read by a function that is called by C: too many would end the process
-        raise UnpackError(f"nested more than {_DEEPEST} deep")
     if code in _KINDS:
-        return _KINDS[code](_unpack(data, depth))  # type: ignore[operator]  # tuple, set or frozenset
+        return _KINDS[code](_unpack(data))  # type: ignore[operator]  # tuple, set or frozenset
     if code == _DATETIME:
-        since, offset, fold = _unpack(data, depth)
+        since, offset, fold = _unpack(data)
         zone = None if offset is None else timezone(timedelta(microseconds=offset))
         return (_EPOCH + timedelta(microseconds=since)).replace(tzinfo=zone, fold=fold)
     if code == _DATE:
-        return date.fromordinal(_unpack(data, depth))
+        return date.fromordinal(_unpack(data))
     if code == _INT:
         return int.from_bytes(data, "big", signed=True)
     if code == _ARRAY:
         return _array_of(data)
     if code == _RECORD:
-        return _record_of(*_unpack(data, depth))
+        return _record_of(*_unpack(data))
     raise UnpackError(f"extension type {code} is unknown: it was packed by a newer perfkit, or by something else")
 
 
-def _unpack(data: bytes, depth: int) -> Any:
-    def value(code: int, inner: bytes) -> Any:
-        return _value(code, inner, depth + 1)
-
-    return msgpack.unpackb(data, ext_hook=value, strict_map_key=False, use_list=True)
+def _unpack(data: bytes) -> Any:
+    return msgpack.unpackb(data, ext_hook=_value, strict_map_key=False, use_list=True)
 
 
 def _array_of(data: bytes) -> Any:

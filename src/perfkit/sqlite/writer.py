@@ -24,10 +24,7 @@ if TYPE_CHECKING:
     from perfkit.sqlite.batch import Operation
     from perfkit.sqlite.options import Options
 
-__all__ = ["Deliver", "Writer", "writing"]
-
-# The writers' threads, by their identity: whose database each writes. What runs there can't wait for it.
-writing: dict[int, Deliver] = {}
+__all__ = ["Deliver", "Writer"]
 
 
 class Deliver(Protocol):
@@ -91,13 +88,6 @@ class Writer:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        writing[threading.get_ident()] = self._deliver
-        try:
-            self._work()
-        finally:
-            del writing[threading.get_ident()]
-
-    def _work(self) -> None:
         try:
             self.sink = self._open()
         except BaseException as error:  # noqa: BLE001 (it is raised again where the opening is waited for)
