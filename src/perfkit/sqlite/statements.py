@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["Kinds", "first_word"]
+__all__ = ["Kinds", "Returning", "first_word"]
 
 _ALONE = {"VACUUM", "ATTACH", "DETACH", "PRAGMA"}  # fail, or silently do nothing, inside of a transaction
 _MOST = 2000  # statements remembered; programs that write values into their SQL have no end of them
@@ -29,3 +29,13 @@ class Kinds(dict[str, bool]):
             self.clear()
         self[sql] = alone = first_word(sql) in _ALONE
         return alone
+
+
+class Returning(dict[str, bool]):
+    """Statement -> whether it may have written before its rows are made, so that it is undone if they can't be."""
+
+    def __missing__(self, sql: str) -> bool:
+        if len(self) >= _MOST:
+            self.clear()
+        self[sql] = may = "returning" in sql.lower()
+        return may
