@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from copy import copy
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from perfkit._base.exceptions import without_frames
 from perfkit.sqlite.batch import Failed
 from perfkit.sqlite.errors import DatabaseClosed, TransactionRefused, TransactionTimeout
 from perfkit.sqlite.patience import primary_code
@@ -150,7 +150,7 @@ class Session:
 
     def _why(self) -> BaseException:
         assert self._over is not None  # noqa: S101 (asked when it is over)
-        return copy(self._over)
+        return without_frames(self._over)
 
 
 class _Nobody:

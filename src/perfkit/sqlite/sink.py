@@ -6,7 +6,7 @@ import sqlite3
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from perfkit.sqlite.statements import Returning
+from perfkit.sqlite.statements import Returning, may_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +19,8 @@ __all__ = ["Many", "Query", "Result", "SQLiteSink"]
 # Texts of our own, so that a caller's BEGIN is another statement, which the guard is asked about.
 _BEGIN, _COMMIT, _ROLLBACK = "BEGIN IMMEDIATE -- perfkit", "COMMIT -- perfkit", "ROLLBACK -- perfkit"
 _SAVE, _RELEASE, _UNDO = "SAVEPOINT perfkit", "RELEASE perfkit", "ROLLBACK TO perfkit"
+
+_MOST = 2000  # queries remembered
 
 
 class Result(NamedTuple):
@@ -85,6 +87,7 @@ class SQLiteSink:
         self.guard = guard
         self.patience = patience
         self._returning = Returning()
+        self._reading: set[str] = set()  # queries that are known to be some
         self._is_obstructed = False  # a commit failed: a statement out of reach may hold up those of SQLite's own
         self._begin_reading()
 
@@ -159,6 +162,8 @@ class SQLiteSink:
     def query(self, work: Query, argument: Any) -> Any:
         """Read something."""
         try:
+            if argument is not None and argument[0] not in self._reading:
+                self._refuse_writing(*argument[:2])
             return work.read(self.connection, argument)
         except Exception as error:  # noqa: BLE001 (as above)
             raise self.explained(error) from error.__cause__
@@ -166,6 +171,20 @@ class SQLiteSink:
     def explained(self, error: BaseException) -> BaseException:
         """Return an error that says what to do, where SQLite's own doesn't."""
         return self.guard.explained(error, self.connection)
+
+    def _refuse_writing(self, sql: str, parameters: Any) -> None:
+        """Raise sqlite3.OperationalError unless it only reads, for this connection could write."""
+        writes = isinstance(sql, str) and may_write(sql)
+        if writes is None:
+            program = sqlite3.Cursor(self.connection).execute(f"EXPLAIN {sql}", parameters).fetchall()
+            writes = any(step[1] == "Transaction" and step[3] for step in program)  # its P2: a transaction that writes
+        if writes:
+            raise sqlite3.OperationalError(
+                "fetch_all(), fetch_one() and fetch_value() only read: use execute(), and its rows"
+            )
+        if len(self._reading) >= _MOST:
+            self._reading.clear()
+        self._reading.add(sql)
 
     def _alone(self, work: Any, argument: Any) -> Any:
         if not isinstance(work, str):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["Kinds", "Returning", "first_word"]
+__all__ = ["Kinds", "Returning", "first_word", "may_write"]
 
 _ALONE = {"VACUUM", "ATTACH", "DETACH", "PRAGMA"}  # fail, or silently do nothing, inside of a transaction
+_WRITING = {
+    *("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER", "REINDEX", "ANALYZE"),
+    *("VACUUM", "ATTACH", "DETACH"),
+}
 _MOST = 2000  # statements remembered; programs that write values into their SQL have no end of them
 _SPACE = re.compile(r"(?:\s|;|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]*")
@@ -17,6 +21,12 @@ def first_word(sql: str) -> str:
     begins = _SPACE.match(sql)
     word = _WORD.match(sql, begins.end() if begins else 0)
     return word[0].upper() if word else ""
+
+
+def may_write(sql: str) -> bool | None:
+    """Tell whether a statement writes; None if its first word doesn't tell."""
+    word = first_word(sql)
+    return None if word == "WITH" else word in _WRITING
 
 
 class Kinds(dict[str, bool]):
