@@ -69,6 +69,12 @@ class Session:
                 self._over = why or TransactionRefused("the transaction has been left: it is over", path=self._path)
                 self._posted.put((_Nobody(), ROLLBACK, _NOBODY, False))
 
+    def forked(self, why: BaseException) -> None:
+        """End it in a forked child, where no writer would answer."""
+        self._lock = threading.Lock()  # a thread that is only in the parent may have held it
+        self._posted = SimpleQueue()
+        self._over = why
+
     def __call__(self, sink: SQLiteSink, begun: Operation) -> None:
         """Run on the writer: tell ``begun``, then carry out what is posted until the end."""
         if self._over is not None:
