@@ -938,6 +938,29 @@ def test_a_backup_falls_prey_to_nothing(db, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["app.db", "app.db-shm", "app.db-wal", "copy.db-wal"]
 
 
+@pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_a_backup_is_no_part_of_a_database(db, tmp_path, ending, through_a_link):
+    target = tmp_path / f"app.db{ending}"
+    if through_a_link:
+        (tmp_path / "link.db").symlink_to(target)
+        target = tmp_path / "link.db"
+    with pytest.raises(ValueError, match="choose another path"):
+        db.backup(target, replace=True)
+    fill(db, 10)
+    assert count(db) == 10
+
+
+def test_a_backup_does_not_follow_a_link_to_an_open_database(db, make, tmp_path):
+    other = make(tmp_path / "other.db")
+    other.execute(TABLE)
+    fill(other, 10)
+    (tmp_path / "link.db").symlink_to("other.db")
+    with pytest.raises(FileExistsError, match="another path"):
+        db.backup(tmp_path / "link.db", replace=True)
+    assert count(other) == 10
+
+
 def test_a_backup_of_memory(make, tmp_path):
     db = make(":memory:")
     db.execute(TABLE)

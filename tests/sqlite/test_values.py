@@ -194,3 +194,28 @@ def test_dates():
     assert unpacked(packed(date(1, 1, 1))) == date(1, 1, 1)
     moment = datetime(2024, 10, 27, 2, 30, fold=1)
     assert unpacked(packed(moment)).fold == 1
+
+
+@pytest.mark.parametrize("depth", [65, 200, 20_000])
+def test_nested_forms_end_in_an_error_not_in_the_process(depth):
+    data = b"\xc0"
+    for _ in range(depth):
+        data = b"\xc9" + len(data).to_bytes(4, "big") + b"\x01" + data
+    with pytest.raises(errors.UnpackError, match="64 deep"):
+        unpacked(data)
+
+
+def test_what_was_packed_is_not_too_deep():
+    value = ()
+    for _ in range(63):
+        value = (value,)
+    assert unpacked(packed(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("code", "form"),
+    [(8, ["Point", [1]]), (8, ["Point", {1: 2}]), (8, [[1], {}]), (7, ["<f8", None]), (7, ["V0", [2]]), (5, 1.5)],
+)
+def test_nothing_but_an_unpack_error_comes_of_foreign_bytes(code, form):
+    with pytest.raises(errors.UnpackError):
+        unpacked(msgpack.packb(msgpack.ExtType(code, msgpack.packb(form))))

@@ -57,20 +57,25 @@ class Backup:
 
     def _check(self) -> None:
         """Refuse what would overwrite something, or fall prey to another database's leavings."""
-        if os.path.exists(self._path):
-            if not self._options.is_memory and os.path.samefile(self._path, self._options.path):
+        target = os.path.realpath(self._path)  # SQLite follows links too, before it looks for what is beside a file
+        if target.endswith(_BESIDE):
+            raise ValueError(
+                f"{target} is what SQLite calls a part of {target.rpartition('-')[0]}: choose another path"
+            )
+        if os.path.exists(target):
+            if not self._options.is_memory and os.path.samefile(target, self._options.path):
                 raise ValueError(f"{self._path} is the database itself: a backup needs a path of its own")
             if not self._replace:
                 raise FileExistsError(
                     errno.EEXIST, "there is a file already; replace=True replaces it at once", self._path
                 )
         for ending in ("-wal", "-journal"):
-            if os.path.exists(self._path + ending):
+            if os.path.exists(target + ending):
                 raise FileExistsError(
                     errno.EEXIST,
                     "a database of that name is open, or was left in the middle of something: SQLite would take this"
                     " file for a part of the backup. Close it, or choose another path",
-                    self._path + ending,
+                    target + ending,
                 )
 
     def _mode(self) -> int:

@@ -107,11 +107,14 @@ class DatabaseBase:
         if self._state == CLOSED:
             raise self._closed_error()
         if self._state == FORKED:
-            raise DatabaseForked(
-                f"{self.path} was opened before this process was forked: make another {type(self).__name__} in the"
-                " child. SQLite's connections can't be carried over",
-                path=self.path,
-            )
+            raise self._forked_error()
+
+    def _forked_error(self) -> DatabaseForked:
+        return DatabaseForked(
+            f"{self.path} was opened before this process was forked: make another {type(self).__name__} in the"
+            " child. SQLite's connections can't be carried over",
+            path=self.path,
+        )
 
     def _closed_error(self) -> DatabaseClosed:
         return DatabaseClosed(f"{self.path} was closed: make another {type(self).__name__} to use it", path=self.path)
@@ -141,7 +144,7 @@ class DatabaseBase:
 
     def _after_fork_in_child(self) -> None:
         if self._engine is not None:
-            self._engine.park()
+            self._engine.park(self._forked_error())
         if self._state != CLOSED and self._engine is not None:
             self._state = FORKED
         self._is_watched = True

@@ -13,8 +13,9 @@ the last time.
 from __future__ import annotations
 
 from collections import deque
-from copy import copy
 from typing import TYPE_CHECKING, Any, Protocol
+
+from perfkit._base.exceptions import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,13 @@ class Failed:
     __slots__ = ("error",)
 
     def __init__(self, error: BaseException) -> None:
-        self.error = error
+        self.error: BaseException | None = error
+
+    def taken(self) -> BaseException:
+        """Return the error, once: the frames that its traceback leads to may keep this alive, and it them."""
+        error, self.error = self.error, None
+        assert error is not None  # noqa: S101 (each is for one who waits)
+        return error
 
 
 class Queue:
@@ -153,7 +160,7 @@ def _together(sink: Sink, part: Sequence[Operation]) -> list[Any] | _Lost:
     try:
         sink.begin()
     except Exception as error:  # noqa: BLE001 (it is raised again where the operations are waited for)
-        return [Failed(copy(error)) for _ in part]  # a copy each, because each raise adds to a traceback
+        return [Failed(without_frames(error)) for _ in part]  # a copy each, because each raise adds to a traceback
     outcomes: list[Any] = []
     keep, apply = outcomes.append, sink.apply
     for _, work, argument, _ in part:

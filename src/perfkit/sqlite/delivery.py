@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from copy import copy
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from perfkit._base.exceptions import without_frames
 from perfkit.sqlite.batch import Failed
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ToLoop:
         while self.line:
             future = self.line.popleft()
             if not future.done():
-                future.set_exception(copy(error))
+                future.set_exception(without_frames(error))
 
     def _answer(self, operations: Sequence[Operation], outcomes: Sequence[Any]) -> None:
         for operation, outcome in zip(operations, outcomes, strict=True):
@@ -55,7 +55,7 @@ class ToLoop:
             if future.done():
                 continue
             if type(outcome) is Failed:
-                future.set_exception(_carried(outcome.error))
+                future.set_exception(_carried(outcome.taken()))
             else:
                 future.set_result(outcome)
         if self.line:
@@ -118,10 +118,11 @@ class Gate:
         return self.outcome()
 
     def outcome(self) -> Any:
-        """Return the result that has come, or raise the error."""
-        if type(self._outcome) is Failed:
-            raise self._outcome.error
-        return self._outcome
+        """Return the result that has come, or raise the error; once, for it keeps neither."""
+        outcome, self._outcome = self._outcome, None
+        if type(outcome) is not Failed:
+            return outcome
+        raise outcome.taken()
 
 
 class ToThreads:
@@ -145,7 +146,7 @@ class ToThreads:
         """Tell those who wait for room that there will be none."""
         with self._lock:
             while self.line:
-                self.line.popleft().settle(Failed(copy(error)))
+                self.line.popleft().settle(Failed(without_frames(error)))
 
     def admit(self) -> None:
         """Let in as many as there is room for."""

@@ -14,6 +14,7 @@ from perfkit.sqlite.writer import Writer
 
 if TYPE_CHECKING:
     from perfkit.sqlite.batch import Operation
+    from perfkit.sqlite.errors import DatabaseForked
     from perfkit.sqlite.options import Options
     from perfkit.sqlite.scan import Scan
     from perfkit.sqlite.session import Session
@@ -57,8 +58,10 @@ class Engine:
             scan.end(why)
         self.writer.close(*closed)
 
-    def park(self) -> None:
-        """Give up in a forked child, without touching anything of the parent's."""
+    def park(self, why: DatabaseForked) -> None:
+        """Give up in a forked child, without touching anything of the parent's. Transactions end with ``why``."""
+        for session in self.sessions:
+            session.forked(why)
         _parked.append((self, *self.scans))
         _at_exit.discard(self)
 

@@ -3,17 +3,84 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, NoReturn
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import ref
 
 from perfkit.sqlite.errors import TooManyParameters, TransactionRefused
+
+if TYPE_CHECKING:
+    from weakref import ReferenceType
 
 __all__ = ["Connection", "Guard"]
 
 _TRANSACTION, _SAVEPOINT, _ATTACH, _DETACH = 22, 32, 24, 25  # of sqlite3.h; the module has no names for the last two
+_SETTINGS = ("row_factory", "text_factory", "isolation_level", *(["autocommit"] if sys.version_info >= (3, 12) else []))
+_MANY = 200  # things opened, after which those that are gone are forgotten
+_execute = sqlite3.Cursor.execute  # without the cost of super()
 
 
 class Connection(sqlite3.Connection):
-    """What ``run(fn)`` gives to ``fn``: a `sqlite3.Connection` that stays as it is."""
+    """What ``run(fn)`` gives to ``fn``: a `sqlite3.Connection` that stays as it is.
+
+    While it is lent, it keeps account of what is opened on it: what stays open would read from this moment for ever.
+    Nothing more is carried out once SQLite has rolled the transaction back, because it would be committed by itself.
+    """
+
+    _opened: list[ReferenceType[Any]] | None = None  # cursors and blobs, while it is lent
+    _before: tuple[Any, ...] = ()
+    _guard: Guard
+
+    def lend(self) -> None:
+        """Keep account from now on, in a transaction that is open."""
+        self._before = tuple(getattr(self, name) for name in _SETTINGS)
+        self._opened = []
+
+    def take_back(self) -> None:
+        """Close what was opened since it was lent, and set what was set as it was."""
+        opened, self._opened = self._opened or (), None
+        for each in opened:
+            thing = each()
+            if thing is not None:
+                with suppress(sqlite3.Error):  # the transaction that it was in is gone
+                    thing.close()
+        for name, value in zip(_SETTINGS, self._before, strict=True):
+            if getattr(self, name) is not value:
+                with suppress(sqlite3.Error):  # of isolation_level: it is set, and the COMMIT that goes with it denied
+                    setattr(self, name, value)
+
+    def refuse_if_lost(self) -> None:
+        """Raise TransactionRefused if it is lent, and the transaction is not there any more."""
+        if self._opened is not None and not self.in_transaction:
+            raise self._guard.lost()
+
+    def cursor(self, factory: Any = None) -> Any:
+        """Return a cursor that is closed with the unit of work."""
+        if factory is not None:
+            raise sqlite3.ProgrammingError("cursor() takes no factory here: perfkit has one of its own")
+        cursor = super().cursor(_Cursor)
+        self._note(cursor)
+        return cursor
+
+    def execute(self, *args: Any) -> Any:
+        """Execute a statement with a cursor of its own."""
+        return self.cursor().execute(*args)
+
+    def executemany(self, *args: Any) -> Any:
+        """Execute a statement for many rows with a cursor of its own."""
+        return self.cursor().executemany(*args)
+
+    def executescript(self, *args: Any) -> Any:
+        """Execute a script with a cursor of its own."""
+        return self.cursor().executescript(*args)
+
+    def blobopen(self, *args: Any, **more: Any) -> Any:
+        """Open a blob, which is closed with the unit of work."""
+        self.refuse_if_lost()
+        blob = super().blobopen(*args, **more)
+        self._note(blob)
+        return blob
 
     def close(self) -> NoReturn:
         """Refuse: the connection is the database's, and others' work is on it."""
@@ -23,13 +90,54 @@ class Connection(sqlite3.Connection):
         """Refuse: the authorizer guards everybody's transaction."""
         raise sqlite3.ProgrammingError("the connection's authorizer is perfkit's: it keeps transactions apart")
 
+    def set_progress_handler(self, progress_handler: Any, n: int) -> None:
+        """Set it, but not while it is lent: it would interrupt others."""
+        self._refuse_setting("progress handler")
+        super().set_progress_handler(progress_handler, n)
+
+    def setlimit(self, category: int, limit: int, /) -> int:
+        """Set a limit, but not while it is lent: it would hold for others."""
+        self._refuse_setting("limits")
+        return super().setlimit(category, limit)
+
     def end(self) -> None:
         """Close it: for its owner."""
         super().close()
 
     def watch(self, guard: Guard) -> None:
         """Let a guard say what may be prepared."""
+        self._guard = guard
         super().set_authorizer(guard)
+
+    def _note(self, thing: Any) -> None:
+        opened = self._opened
+        if opened is None:
+            return
+        if len(opened) >= _MANY:
+            opened[:] = [each for each in opened if each() is not None]
+        opened.append(ref(thing))
+
+    def _refuse_setting(self, what: str) -> None:
+        if self._opened is not None:
+            raise sqlite3.ProgrammingError(f"the connection's {what} would stay for others: set them in on_connect=")
+
+
+class _Cursor(sqlite3.Cursor):
+    """A cursor that carries nothing out when the transaction it is for is gone."""
+
+    connection: Connection
+
+    def execute(self, *args: Any) -> Any:
+        self.connection.refuse_if_lost()
+        return _execute(self, *args)
+
+    def executemany(self, *args: Any) -> Any:
+        self.connection.refuse_if_lost()
+        return super().executemany(*args)
+
+    def executescript(self, *args: Any) -> Any:
+        self.connection.refuse_if_lost()
+        return super().executescript(*args)
 
 
 class Guard:
@@ -52,6 +160,14 @@ class Guard:
             return sqlite3.SQLITE_OK
         self.denied = {_SAVEPOINT: "SAVEPOINT", _ATTACH: "ATTACH", _DETACH: "DETACH"}.get(action, first or "BEGIN")
         return sqlite3.SQLITE_DENY
+
+    def lost(self) -> TransactionRefused:
+        """Return the error of whoever goes on in a transaction that SQLite has rolled back."""
+        return TransactionRefused(
+            "SQLite has rolled the transaction back (by ON CONFLICT ROLLBACK, RAISE(ROLLBACK), or for a full disk):"
+            " nothing more can be done in it. Let the error that says so pass, or use ABORT instead of ROLLBACK",
+            path=self._path,
+        )
 
     def explained(self, error: BaseException, connection: sqlite3.Connection) -> BaseException:
         """Return an error that says what to do, where SQLite's own doesn't; else the error itself."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from perfkit.sqlite.batch import Failed
 from perfkit.sqlite.connecting import open_reader
-from perfkit.sqlite.errors import DatabaseClosed
+from perfkit.sqlite.errors import DatabaseClosed, TransactionRefused
 from perfkit.sqlite.patience import Patience
 
 if TYPE_CHECKING:
@@ -154,12 +154,26 @@ class _Reader:
             if self._connection is None:
                 self._connection = self._opened()
             self.patience.renew()
-            return self.patience.call(work.read, self._connection, argument)
+            answer = self.patience.call(work.read, self._connection, argument)
+            self._refuse_staying()
         except BaseException as error:  # noqa: BLE001 (it is raised again where the query is waited for)
             return Failed(_explained(error))
+        else:
+            return answer
         finally:
             self.since = 0.0
             self.reads += 1
+
+    def _refuse_staying(self) -> None:
+        """Raise TransactionRefused for a BEGIN: what is read in it is of its moment, for everybody."""
+        connection = self._connection
+        if connection is not None and connection.in_transaction:
+            connection.rollback()
+            raise TransactionRefused(
+                "a query can't begin a transaction: to read several times from one moment's state borrow a connection"
+                " by connection(), or use transaction()",
+                path=self._readers.options.path,
+            )
 
     def _opened(self) -> sqlite3.Connection:
         connection = self.patience.call(open_reader, self._readers.options)

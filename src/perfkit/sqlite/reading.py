@@ -47,39 +47,49 @@ def _places(cursor: sqlite3.Cursor, unpack: tuple[str, ...]) -> list[int]:
     return [place for place, name in enumerate(names) if name in unpack]
 
 
-def _begun(connection: sqlite3.Connection, asked: Asked) -> sqlite3.Cursor:
-    sql, parameters, unpack = asked
-    if not unpack:
-        return connection.execute(sql, parameters)
-    cursor = connection.cursor()
-    cursor.row_factory = None
-    return cursor.execute(sql, parameters)
-
-
 def _all(connection: sqlite3.Connection, asked: Asked) -> list[Any]:
-    cursor = _begun(connection, asked)
-    return made_rows(cursor, cursor, asked[2]) if asked[2] else cursor.fetchall()
+    sql, parameters, unpack = asked
+    cursor = _cursor(connection, plain=bool(unpack))
+    try:
+        cursor.execute(sql, parameters)
+        return made_rows(cursor, cursor, unpack) if unpack else cursor.fetchall()
+    finally:
+        cursor.close()  # or the connection would go on reading from this moment's state
 
 
 def _one(connection: sqlite3.Connection, asked: Asked) -> Any:
-    cursor = _begun(connection, asked)
-    row = cursor.fetchone()
-    if row is not None and asked[2]:
-        [row] = made_rows(cursor, [row], asked[2])
-    cursor.close()  # or the connection would go on reading from this moment's state
-    return row
+    sql, parameters, unpack = asked
+    cursor = _cursor(connection, plain=bool(unpack))
+    try:
+        row = cursor.execute(sql, parameters).fetchone()
+        if row is not None and unpack:
+            [row] = made_rows(cursor, [row], unpack)
+        return row
+    finally:
+        cursor.close()
 
 
 def _value(connection: sqlite3.Connection, asked: Asked) -> Any:
     sql, parameters, unpack = asked
-    cursor = connection.cursor()
-    cursor.row_factory = None
-    row = cursor.execute(sql, parameters).fetchone()
-    if row is not None and unpack:
-        _places(cursor, unpack)
-        row = (unpacked(row[0]), *row[1:])
-    cursor.close()
-    return None if row is None else row[0]
+    cursor = _cursor(connection, plain=True)
+    try:
+        row = cursor.execute(sql, parameters).fetchone()
+        if row is None:
+            return None
+        if unpack:
+            _places(cursor, unpack)
+            return unpacked(row[0])
+        return row[0]
+    finally:
+        cursor.close()
+
+
+def _cursor(connection: sqlite3.Connection, *, plain: bool) -> sqlite3.Cursor:
+    """Return a cursor that gives tuples, or what the connection's row factory makes."""
+    cursor = sqlite3.Cursor(connection)
+    if not plain:
+        cursor.row_factory = connection.row_factory
+    return cursor
 
 
 ALL, ONE, VALUE = Query(_all), Query(_one), Query(_value)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from copy import copy
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from perfkit._base.exceptions import without_frames
 from perfkit.sqlite.batch import Failed
 from perfkit.sqlite.errors import DatabaseClosed, TransactionRefused, TransactionTimeout
 from perfkit.sqlite.patience import primary_code
@@ -68,6 +68,12 @@ class Session:
             if self._over is None:
                 self._over = why or TransactionRefused("the transaction has been left: it is over", path=self._path)
                 self._posted.put((_Nobody(), ROLLBACK, _NOBODY, False))
+
+    def forked(self, why: BaseException) -> None:
+        """End it in a forked child, where no writer would answer."""
+        self._lock = threading.Lock()  # a thread that is only in the parent may have held it
+        self._posted = SimpleQueue()
+        self._over = why
 
     def __call__(self, sink: SQLiteSink, begun: Operation) -> None:
         """Run on the writer: tell ``begun``, then carry out what is posted until the end."""
@@ -150,7 +156,7 @@ class Session:
 
     def _why(self) -> BaseException:
         assert self._over is not None  # noqa: S101 (asked when it is over)
-        return copy(self._over)
+        return without_frames(self._over)
 
 
 class _Nobody:

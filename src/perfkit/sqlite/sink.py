@@ -6,11 +6,12 @@ import sqlite3
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from perfkit.sqlite.statements import Returning, may_write
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from perfkit.sqlite.guard import Connection, Guard
-    from perfkit.sqlite.options import RowFactory
     from perfkit.sqlite.patience import Patience
 
 __all__ = ["Many", "Query", "Result", "SQLiteSink"]
@@ -18,6 +19,8 @@ __all__ = ["Many", "Query", "Result", "SQLiteSink"]
 # Texts of our own, so that a caller's BEGIN is another statement, which the guard is asked about.
 _BEGIN, _COMMIT, _ROLLBACK = "BEGIN IMMEDIATE -- perfkit", "COMMIT -- perfkit", "ROLLBACK -- perfkit"
 _SAVE, _RELEASE, _UNDO = "SAVEPOINT perfkit", "RELEASE perfkit", "ROLLBACK TO perfkit"
+
+_MOST = 2000  # queries remembered
 
 
 class Result(NamedTuple):
@@ -79,15 +82,14 @@ class SQLiteSink:
     Used by one thread.
     """
 
-    def __init__(
-        self, connection: Connection, guard: Guard, patience: Patience, row_factory: RowFactory | None
-    ) -> None:
+    def __init__(self, connection: Connection, guard: Guard, patience: Patience) -> None:
         self.connection = connection
         self.guard = guard
         self.patience = patience
-        self._row_factory = row_factory
-        self._cursor = connection.cursor()  # for all statements, which saves making one for each
-        self._execute = self._cursor.execute
+        self._returning = Returning()
+        self._reading: set[str] = set()  # queries that are known to be some
+        self._is_obstructed = False  # a commit failed: a statement out of reach may hold up those of SQLite's own
+        self._begin_reading()
 
     @property
     def is_open(self) -> bool:
@@ -100,7 +102,11 @@ class SQLiteSink:
 
     def commit(self) -> None:
         """Commit the open transaction."""
-        self._ours(_COMMIT)
+        try:
+            self._ours(_COMMIT)
+        except BaseException:
+            self._is_obstructed = True
+            raise
 
     def rollback(self) -> None:
         """Undo the open transaction, if there is one."""
@@ -109,25 +115,27 @@ class SQLiteSink:
 
     def apply(self, work: Any, argument: Any) -> Any:
         """Carry out one operation in the open transaction."""
-        if type(work) is str:  # nearly all there is: as short as it can be
+        if type(work) is str and not self._returning[work]:  # nearly all there is: as short as it can be
             cursor = self._cursor
             try:
                 self._execute(work, argument)
                 rows = cursor.fetchall() if cursor.description else []
-            except Exception as error:  # noqa: BLE001 (it is raised again, explained)
-                raise self.explained(error) from error.__cause__
+            except BaseException as error:  # noqa: BLE001 (it is raised again, explained)
+                raise self._failed(error) from error.__cause__
             return _result((cursor.rowcount, cursor.lastrowid, rows))
         if isinstance(work, str):
-            return self.statement(work, argument)
+            return self._unit(lambda: self.statement(work, argument))
         if type(work) is Query:
             return self.query(work, argument)
-        return self._unit(work, argument)
+        return self._unit(lambda: self._called(work, argument))
 
     def single(self, work: Any, argument: Any, alone: bool) -> Any:
         """Carry out one operation by itself. A single statement is a transaction of SQLite's own."""
         if alone:
             return self._alone(work, argument)
         if isinstance(work, str):
+            if self._returning[work] or self._is_obstructed:
+                return self.whole(lambda: self.statement(work, argument))
             return self.patience.call(self.apply, work, argument)
         if type(work) is Query:
             return self.patience.call(self.query, work, argument)
@@ -137,7 +145,7 @@ class SQLiteSink:
         """Return ``work()``, done in a transaction of its own."""
         self.begin()
         try:
-            result = work()
+            result = self._lent(work)
             self.commit()
         except BaseException:
             self.rollback()
@@ -148,12 +156,14 @@ class SQLiteSink:
         """Execute one statement."""
         try:
             return _fetched(self._execute(sql, parameters))
-        except Exception as error:  # noqa: BLE001 (it is raised again, explained)
-            raise self.explained(error) from error.__cause__
+        except BaseException as error:  # noqa: BLE001 (it is raised again, explained)
+            raise self._failed(error) from error.__cause__
 
     def query(self, work: Query, argument: Any) -> Any:
         """Read something."""
         try:
+            if argument is not None and argument[0] not in self._reading:
+                self._refuse_writing(*argument[:2])
             return work.read(self.connection, argument)
         except Exception as error:  # noqa: BLE001 (as above)
             raise self.explained(error) from error.__cause__
@@ -161,6 +171,20 @@ class SQLiteSink:
     def explained(self, error: BaseException) -> BaseException:
         """Return an error that says what to do, where SQLite's own doesn't."""
         return self.guard.explained(error, self.connection)
+
+    def _refuse_writing(self, sql: str, parameters: Any) -> None:
+        """Raise sqlite3.OperationalError unless it only reads, for this connection could write."""
+        writes = isinstance(sql, str) and may_write(sql)
+        if writes is None:
+            program = sqlite3.Cursor(self.connection).execute(f"EXPLAIN {sql}", parameters).fetchall()
+            writes = any(step[1] == "Transaction" and step[3] for step in program)  # its P2: a transaction that writes
+        if writes:
+            raise sqlite3.OperationalError(
+                "fetch_all(), fetch_one() and fetch_value() only read: use execute(), and its rows"
+            )
+        if len(self._reading) >= _MOST:
+            self._reading.clear()
+        self._reading.add(sql)
 
     def _alone(self, work: Any, argument: Any) -> Any:
         if not isinstance(work, str):
@@ -171,16 +195,35 @@ class SQLiteSink:
         finally:
             self.guard.off = False
 
-    def _unit(self, work: Any, argument: Any) -> Any:
+    def _unit(self, work: Callable[[], Any]) -> Any:
+        """Return ``work()``, done in the open transaction; if it raises, nothing of it is kept."""
         self._ours(_SAVE)
         try:
-            result = self._called(work, argument)
+            result = self._lent(work)
+            self._ours(_RELEASE)
         except BaseException:
-            if self.connection.in_transaction:
-                self._ours(_UNDO)
-                self._ours(_RELEASE)
+            self._undo()
             raise
-        self._ours(_RELEASE)
+        return result
+
+    def _undo(self) -> None:
+        """Undo a unit; where that can't be done the transaction, and the others in it are done again."""
+        if not self.connection.in_transaction:
+            return
+        try:
+            self._ours(_UNDO)
+            self._ours(_RELEASE)
+        except BaseException:  # noqa: BLE001 (what the unit raised is raised)
+            self.rollback()
+
+    def _lent(self, work: Callable[[], Any]) -> Any:
+        """Return ``work()``, which uses the connection, and leave nothing of it open."""
+        self.connection.lend()
+        try:
+            result = work()
+            self.connection.refuse_if_lost()  # it may have caught what told it
+        finally:
+            self.connection.take_back()
         return result
 
     def _called(self, work: Any, argument: Any) -> Any:
@@ -189,8 +232,18 @@ class SQLiteSink:
             return _fetched(result) if isinstance(result, sqlite3.Cursor) else result
         except BaseException as error:  # noqa: BLE001 (as above)
             raise self.explained(error) from error.__cause__
-        finally:
-            self.connection.row_factory = self._row_factory
+
+    def _failed(self, error: BaseException) -> BaseException:
+        """End a statement that may have been left in its middle, and return its error, explained."""
+        self._cursor.close()
+        self._begin_reading()
+        return self.explained(error)
+
+    def _begin_reading(self) -> None:
+        """Make the cursor for all statements, which saves making one for each."""
+        self._cursor = sqlite3.Cursor(self.connection)
+        self._cursor.row_factory = self.connection.row_factory
+        self._execute = self._cursor.execute
 
     def _ours(self, sql: str) -> None:
         self.guard.off = True

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["Kinds", "first_word"]
+__all__ = ["Kinds", "Returning", "first_word", "may_write"]
 
 _ALONE = {"VACUUM", "ATTACH", "DETACH", "PRAGMA"}  # fail, or silently do nothing, inside of a transaction
+_WRITING = {
+    *("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER", "REINDEX", "ANALYZE"),
+    *("VACUUM", "ATTACH", "DETACH"),
+}
 _MOST = 2000  # statements remembered; programs that write values into their SQL have no end of them
 _SPACE = re.compile(r"(?:\s|;|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]*")
@@ -19,6 +23,12 @@ def first_word(sql: str) -> str:
     return word[0].upper() if word else ""
 
 
+def may_write(sql: str) -> bool | None:
+    """Tell whether a statement writes; None if its first word doesn't tell."""
+    word = first_word(sql)
+    return None if word == "WITH" else word in _WRITING
+
+
 class Kinds(dict[str, bool]):
     """Statement -> whether it has to run alone, outside of a transaction. Looked up once a call, so it is a dict."""
 
@@ -29,3 +39,13 @@ class Kinds(dict[str, bool]):
             self.clear()
         self[sql] = alone = first_word(sql) in _ALONE
         return alone
+
+
+class Returning(dict[str, bool]):
+    """Statement -> whether it may have written before its rows are made, so that it is undone if they can't be."""
+
+    def __missing__(self, sql: str) -> bool:
+        if len(self) >= _MOST:
+            self.clear()
+        self[sql] = may = "returning" in sql.lower()
+        return may

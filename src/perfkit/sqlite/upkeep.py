@@ -152,7 +152,7 @@ def _give_back(sink: SQLiteSink, pages: int) -> bool:
 
 def _plain(sink: SQLiteSink) -> sqlite3.Cursor:
     """Return a cursor that gives tuples."""
-    cursor = sink.connection.cursor()
+    cursor: sqlite3.Cursor = sink.connection.cursor()
     cursor.row_factory = None
     return cursor
 

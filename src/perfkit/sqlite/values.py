@@ -77,10 +77,10 @@ def unpacked(data: bytes | memoryview | None) -> Any:
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise TypeError(f"unpacked() takes the bytes that packed() made, not {data!r:.80}")
     try:
-        return msgpack.unpackb(data, ext_hook=_value, strict_map_key=False, use_list=True)
-    except UnpackError:
+        return _unpack(data, 0)
+    except (UnpackError, MemoryError):
         raise
-    except (ValueError, TypeError, OverflowError, KeyError, RecursionError, msgpack.UnpackException) as error:
+    except Exception as error:  # bytes of anybody's making have numpy, datetime and classes raise anything
         raise UnpackError(f"not what packed() made, or not all of it: {error}") from error
 
 
@@ -167,27 +167,32 @@ def _array(value: Any) -> tuple[int, bytes]:
     return _ARRAY, head + array.tobytes()
 
 
-def _value(code: int, data: bytes) -> Any:
+def _value(code: int, data: bytes, depth: int) -> Any:
     """Return what an extension type stands for."""
     if code in _KINDS:
-        return _KINDS[code](_unpack(data))  # type: ignore[operator]  # tuple, set or frozenset
+        return _KINDS[code](_unpack(data, depth))  # type: ignore[operator]  # tuple, set or frozenset
     if code == _DATETIME:
-        since, offset, fold = _unpack(data)
+        since, offset, fold = _unpack(data, depth)
         zone = None if offset is None else timezone(timedelta(microseconds=offset))
         return (_EPOCH + timedelta(microseconds=since)).replace(tzinfo=zone, fold=fold)
     if code == _DATE:
-        return date.fromordinal(_unpack(data))
+        return date.fromordinal(_unpack(data, depth))
     if code == _INT:
         return int.from_bytes(data, "big", signed=True)
     if code == _ARRAY:
         return _array_of(data)
     if code == _RECORD:
-        return _record_of(*_unpack(data))
+        return _record_of(*_unpack(data, depth))
     raise UnpackError(f"extension type {code} is unknown: it was packed by a newer perfkit, or by something else")
 
 
-def _unpack(data: bytes) -> Any:
-    return msgpack.unpackb(data, ext_hook=_value, strict_map_key=False, use_list=True)
+def _unpack(data: bytes | memoryview, depth: int) -> Any:
+    """Read what is ``depth`` extension types deep. Each level takes C stack, which has an end that can't be caught."""
+    if depth > _DEEPEST:
+        raise UnpackError(f"nested more than {_DEEPEST} deep, which packed() never does")
+    return msgpack.unpackb(
+        data, ext_hook=lambda code, inner: _value(code, inner, depth + 1), strict_map_key=False, use_list=True
+    )
 
 
 def _array_of(data: bytes) -> Any:

@@ -8,6 +8,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from perfkit._base.exceptions import without_frames
 from perfkit._base.histogram import LatencyRecorder
 from perfkit._base.logs import logger
 from perfkit.sqlite.batch import Failed, Queue, settle
@@ -54,7 +55,8 @@ class Writer:
         self._deliver = deliver
         self._before_end = before_end
         self._closers: deque[Operation] = deque()
-        self._ended: list[Any] | None = None  # what came of closing
+        self._has_ended = False
+        self._end_error: BaseException | None = None  # what came of closing
         self._is_closing = False
         self._gate = threading.Lock()
         self._gate.acquire()
@@ -79,7 +81,7 @@ class Writer:
         self._closers += closed
         self._is_closing = True
         self.wake()
-        if self._ended is not None:
+        if self._has_ended:
             self._tell_the_rest()
 
     def join(self, timeout: float | None = None) -> None:
@@ -107,9 +109,7 @@ class Writer:
     def _open(self) -> SQLiteSink:
         connection = open_writer(self._options, self.patience)
         try:
-            sink = SQLiteSink(
-                connection, guarded(connection, self._options.path), self.patience, self._options.row_factory
-            )
+            sink = SQLiteSink(connection, guarded(connection, self._options.path), self.patience)
             if self._options.migrations is not None:
                 migrate(sink, self._options.path, self._options.migrations)
             set_foreign_keys(connection, self._options)
@@ -126,7 +126,7 @@ class Writer:
             outcomes = settle(self.sink, batch)
         except BaseException as error:  # noqa: BLE001 (a rollback that failed: the waiters have to be told all the same)
             logger("sqlite").exception("a batch of %s was broken off", self._options.path)
-            return [Failed(error)] * len(batch)
+            return [Failed(without_frames(error)) for _ in batch]
         self.commits.record(time.perf_counter() - started)
         self.batches += 1
         self.writes += len(batch)
@@ -154,21 +154,21 @@ class Writer:
     def _end(self) -> None:
         assert self.sink is not None  # noqa: S101 (as above)
         self.is_open = False
-        outcome: Any = None
         try:
             self._before_end()
             self.upkeep.at_end(self.sink)
             self.sink.connection.end()
         except BaseException as error:  # noqa: BLE001 (it is raised again where the closing is waited for)
-            outcome = Failed(error)
-        self._ended = [outcome]
+            self._end_error = without_frames(error)
+        self._has_ended = True
         self._tell_the_rest()
 
     def _tell_the_rest(self) -> None:
         """Answer those who came when nothing was carried out any more. Harmless in several threads at once."""
         with suppress(IndexError):
             while True:
-                self._deliver([self._closers.popleft()], self._ended or [None])
+                error = self._end_error
+                self._deliver([self._closers.popleft()], [Failed(without_frames(error)) if error else None])
         self.refuse()
 
     def refuse(self) -> None:

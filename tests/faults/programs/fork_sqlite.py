@@ -55,6 +55,25 @@ def refuses_everything(db):
     refused(db.flush)
 
 
+def in_the_middle_of_a_transaction(path):
+    """The child calls the transaction that it was forked in, leaves it, and is told at once."""
+    db = perfkit.Database(path, migrations=[TABLE])
+    block = db.transaction()
+    tx = block.__enter__()
+    tx.execute(INSERT, (1,))
+
+    def child():
+        refused(lambda: tx.execute(INSERT, (2,)))
+        refused(lambda: tx.fetch_value(COUNT))
+        refused(lambda: block.__exit__(None, None, None))
+
+    for _ in range(10):
+        reap(forked(child))
+    block.__exit__(None, None, None)
+    assert db.fetch_value(COUNT) == 1
+    db.close()
+
+
 def use_another(path):
     with perfkit.Database(path) as own:
         own.execute(INSERT, (2,))
@@ -236,6 +255,7 @@ SCENARIOS = {
     scenario.__name__: scenario
     for scenario in (
         everything_open,
+        in_the_middle_of_a_transaction,
         the_child_opens_the_file_anew,
         the_child_ends_as_programs_do,
         in_a_loop,
