@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,8 @@ _BEGIN, _COMMIT, _ROLLBACK = "BEGIN IMMEDIATE -- perfkit", "COMMIT -- perfkit", 
 _SAVE, _RELEASE, _UNDO = "SAVEPOINT perfkit", "RELEASE perfkit", "ROLLBACK TO perfkit"
 
 
-class Result(NamedTuple):
+@dataclass(slots=True)
+class Result:
     """What ``execute`` and ``executemany`` return.
 
     Attributes:
@@ -33,14 +34,16 @@ class Result(NamedTuple):
     lastrowid: int | None
     rows: list[Any]
 
+    if not TYPE_CHECKING:  # whose users are told without it
 
-_result = partial(tuple.__new__, Result)  # half the cost of Result(...)
+        def __iter__(self):
+            raise TypeError("a Result is no cursor: iterate over its rows, as in `for row in result.rows`")
 
 
 def _fetched(cursor: sqlite3.Cursor) -> Result:
     """Return what a statement gave, for it can't be had any more once others' work is done."""
     rows = cursor.fetchall() if cursor.description else []
-    return _result((cursor.rowcount, cursor.lastrowid, rows))
+    return Result(cursor.rowcount, cursor.lastrowid, rows)
 
 
 class Query:
@@ -116,7 +119,7 @@ class SQLiteSink:
                 rows = cursor.fetchall() if cursor.description else []
             except Exception as error:  # noqa: BLE001 (it is raised again, explained)
                 raise self.explained(error) from error.__cause__
-            return _result((cursor.rowcount, cursor.lastrowid, rows))
+            return Result(cursor.rowcount, cursor.lastrowid, rows)
         if isinstance(work, str):
             return self.statement(work, argument)
         if type(work) is Query:
