@@ -224,6 +224,119 @@ def test_run_takes_no_coroutine_function(db):
         db.run(fn)
 
 
+async def coroutine_function():
+    raise AssertionError
+
+
+RETURNED = {
+    "a coroutine": (lambda connection: coroutine_function(), "ordinary function"),
+    "a generator": (lambda connection: (row for row in connection.execute("SELECT 1")), "fetch inside of it"),
+}
+
+
+@pytest.mark.parametrize("case", RETURNED)
+def test_what_would_only_begin_when_run_is_over_is_refused(make, case):
+    made, (returned, message) = make(), RETURNED[case]
+    made.execute(TABLE)
+
+    def fn(connection):
+        connection.execute("INSERT INTO t (x) VALUES (1)")
+        return returned(connection)
+
+    with pytest.raises(TypeError, match=message):
+        made.run(fn)
+    with made.transaction() as tx, pytest.raises(TypeError, match=message):
+        tx.run(fn)
+    assert count(made) == 0
+
+
+async def async_migration(connection):
+    raise AssertionError
+
+
+@pytest.mark.parametrize("migration", [async_migration, lambda connection: (yield), int, 5, None])
+def test_migrations_are_ordinary_functions(make, tmp_path, migration):
+    with pytest.raises(TypeError, match="migration 2 must be SQL, or an ordinary function"):
+        make(tmp_path / "other.db", migrations=[TABLE, migration])
+
+
+def test_a_migration_that_gives_a_coroutine_is_undone(make, tmp_path):
+    path = tmp_path / "other.db"
+    made = make(path, migrations=[TABLE, lambda connection: coroutine_function()])
+    with pytest.raises(TypeError, match="ordinary function") as caught:
+        made.open()
+    assert "migration 2 of 2" in caught.value.__notes__[0]
+    assert make(path, migrations=[TABLE]).fetch_value("PRAGMA user_version") == 1
+
+
+def enter(db):
+    tx = db.transaction()
+    return tx.__enter__() if isinstance(db, perfkit.Database) else tx.__aenter__()
+
+
+WAITING = {
+    "execute": lambda db: db.execute("INSERT INTO t (x) VALUES (1)"),
+    "executemany": lambda db: db.executemany("INSERT INTO t (x) VALUES (?)", [[1]]),
+    "run": lambda db: db.run(lambda connection: None),
+    "flush": lambda db: db.flush(),
+    "maintain": lambda db: db.maintain(),
+    "open": lambda db: db.open(),
+    "close": lambda db: db.close() if isinstance(db, perfkit.Database) else db.aclose(),
+    "transaction": enter,
+}
+
+
+def called_from_the_writer(db, call):
+    """What a function in the writer's thread does that wants something of the database, and waits for it."""
+    if not isinstance(db, Awaited):
+        call(db)
+    else:
+        asyncio.run_coroutine_threadsafe(call(db.db), db._loop).result()
+
+
+@pytest.mark.parametrize("call", WAITING)
+def test_what_would_wait_for_the_writer_is_refused_in_it(db, call):
+    def fn(connection):
+        connection.execute("INSERT INTO t (x) VALUES (2)")
+        called_from_the_writer(db, WAITING[call])
+
+    with pytest.raises(errors.TransactionRefused, match="use the connection that the function was given"):
+        db.run(fn)
+    with db.transaction() as tx, pytest.raises(errors.TransactionRefused, match="use the connection"):
+        tx.run(fn)
+    db.execute("INSERT INTO t (x) VALUES (3)")
+    assert count(db) == 1
+
+
+@pytest.mark.parametrize("call", WAITING)
+@pytest.mark.parametrize("where", ["migrations", "on_connect"])
+def test_what_would_wait_for_the_writer_is_refused_while_it_opens(make, where, call):
+    def fn(connection):
+        called_from_the_writer(made, WAITING[call])
+
+    made = make(**{where: [fn] if where == "migrations" else fn})
+    with pytest.raises(errors.TransactionRefused, match="use the connection"):
+        made.open()
+
+
+@pytest.mark.parametrize("factory", [dict, lambda cursor, row: 1 / 0])
+def test_a_row_factory_that_fails_spoils_only_rows(make, factory):
+    db = make(row_factory=factory, pragmas={"cache_size": -1000, "mmap_size": 1 << 20, "foreign_keys": 1})
+    db.execute(TABLE)
+    with pytest.raises((TypeError, ValueError, ZeroDivisionError)):
+        db.fetch_all("SELECT 'abc' AS x")
+    assert db.fetch_value("SELECT 1") == 1
+    db.maintain()
+    db.close()
+
+
+def test_a_result_is_no_cursor(db):
+    result = db.execute("SELECT 1 AS x")
+    assert [row["x"] for row in result.rows] == [1]
+    with pytest.raises(TypeError, match=r"for row in result\.rows"):
+        list(result)
+
+
 def test_a_cursor_that_run_returns_is_a_result(db):
     assert db.run(lambda connection: connection.execute("INSERT INTO t (x) VALUES (5)")) == Result(1, 1, [])
     result = db.run(lambda connection: connection.execute("SELECT x FROM t"))

@@ -58,8 +58,8 @@ def test_a_function_that_goes_on_when_its_transaction_is_lost(tmp_path, others):
             more = [db.execute("INSERT INTO t VALUES (?)", (10 + n,)) for n in range(others)]
             *fine, unit = await asyncio.gather(*more, db.run(goes_on_without_its_transaction), return_exceptions=True)
             assert not any(isinstance(each, Exception) for each in fine)
-            assert isinstance(unit, sqlite3.OperationalError)
-            assert "rolled back under this function" in str(unit)
+            assert isinstance(unit, errors.TransactionRefused)
+            assert "rolled the transaction back" in str(unit)
             assert await db.fetch_value("SELECT count(*) FROM t") == 1 + others
 
     asyncio.run(main())
@@ -67,7 +67,7 @@ def test_a_function_that_goes_on_when_its_transaction_is_lost(tmp_path, others):
 
 def test_a_function_in_a_transaction_that_goes_on_when_that_is_lost(db):
     db.execute("INSERT INTO t VALUES (1)")
-    with pytest.raises(sqlite3.OperationalError, match="rolled back under this function"), db.transaction() as tx:
+    with pytest.raises(errors.TransactionRefused, match="rolled the transaction back"), db.transaction() as tx:
         tx.run(goes_on_without_its_transaction)
     assert count(db) == 1
 
@@ -172,5 +172,5 @@ def test_a_row_factory_is_no_business_of_the_upkeep(tmp_path):
 def test_a_migration_that_is_a_coroutine_function_is_refused(tmp_path):
     async def migrate(conn): ...
 
-    with pytest.raises(TypeError, match="migration 1 must be a plain function"):
+    with pytest.raises(TypeError, match="migration 1 must be SQL, or an ordinary function"):
         perfkit.Database(tmp_path / "a.db", migrations=[migrate])

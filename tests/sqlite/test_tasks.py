@@ -395,7 +395,7 @@ def test_a_dropped_database_is_closed(path, eventually):
     async def main():
         db = await opened(path)
         await db.execute(INSERT, (1,))
-        thread = db._writer._thread
+        thread = db._writer.thread
         del db
         return thread
 

@@ -12,9 +12,8 @@ from perfkit._base.offload import Offloader
 from perfkit.sqlite.aio_stream import AsyncStream
 from perfkit.sqlite.aio_transaction import AsyncTransaction
 from perfkit.sqlite.backing_up import Backup
-from perfkit.sqlite.base import CLOSED, NEW, DatabaseBase, backed_up, many, nothing, unit
+from perfkit.sqlite.base import CLOSED, NEW, DatabaseBase, backed_up, many, nothing
 from perfkit.sqlite.delivery import ToLoop
-from perfkit.sqlite.engine import Engine
 from perfkit.sqlite.errors import DatabaseLoopError
 from perfkit.sqlite.options import checked_seconds
 from perfkit.sqlite.reading import ALL, ONE, VALUE
@@ -64,6 +63,7 @@ class AsyncDatabase(DatabaseBase):
 
     async def open(self) -> None:
         """Open the file, unless it is open; see `Database.open`."""
+        self._refuse_writer()
         self._bind()
         self._check()
         while self._state == NEW:
@@ -78,6 +78,7 @@ class AsyncDatabase(DatabaseBase):
 
         Cancelled, it is closed all the same, in the background.
         """
+        self._refuse_writer()
         self._bind()
         if self._opening is not None:
             await asyncio.wait([self._opening])
@@ -134,7 +135,7 @@ class AsyncDatabase(DatabaseBase):
 
         ``fn`` is an ordinary function and runs in the writer's thread.
         """
-        result: T = await self._write(unit(fn), None)
+        result: T = await self._write(self._unit(fn), None)
         return result
 
     def transaction(self, timeout: float | None = 10.0) -> AsyncTransaction:
@@ -234,6 +235,7 @@ class AsyncDatabase(DatabaseBase):
 
     async def _ready(self) -> None:
         """Make sure that the file is open, and that this call may use it."""
+        self._refuse_writer()
         self._bind()
         if self._state == NEW:
             await self.open()
@@ -288,9 +290,8 @@ class AsyncDatabase(DatabaseBase):
         self._loop = None  # it may be called in a loop of the child's, to be told that it was forked
 
     async def _open(self) -> None:
-        engine = Engine(self._options, self._deliver)
         opened = self._create_future()
-        engine.start((opened, None, None, False))
+        engine = self._start(self._deliver, opened)
         await opened
         self._writer, self._queue = engine.writer, engine.writer.queue.waiting
         self._deliver.waiting = self._queue

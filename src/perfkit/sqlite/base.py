@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.clock import Deadline
-from perfkit._base.decorating import FUNCTION, kind_of
+from perfkit.sqlite.carrying import carried_by, carrying
 from perfkit.sqlite.engine import Engine
 from perfkit.sqlite.errors import DatabaseClosed, DatabaseError, DatabaseForked, TransactionRefused
+from perfkit.sqlite.functions import check_function, checked_result
 from perfkit.sqlite.options import MEMORY, Options, checked_path, checked_seconds
 from perfkit.sqlite.reading import columns_of
 from perfkit.sqlite.scan import Scan
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from perfkit.sqlite.options import Migration, RowFactory
     from perfkit.sqlite.sink import SQLiteSink
     from perfkit.sqlite.stats import DatabaseStats
+    from perfkit.sqlite.writer import Deliver
 
-__all__ = ["CLOSED", "NEW", "DatabaseBase", "backed_up", "inside", "many", "nothing", "unit"]
+__all__ = ["CLOSED", "NEW", "DatabaseBase", "backed_up", "inside", "many", "nothing"]
 
 # The sessions that the running code is in the middle of: what would wait for one of them would wait for itself.
 inside: ContextVar[tuple[Session, ...]] = ContextVar("perfkit.sqlite transactions", default=())
@@ -79,6 +81,9 @@ class DatabaseBase:
         self._state = NEW
         self._is_watched = True  # calls have to look at the state, or at who calls
         self._engine: Engine | None = None
+        self._starting: Engine | None = None  # the same, from before it is open
+        self._writer_thread = -1
+        self._carried = False  # the writer is in a function of a caller's
         self._begin()
         fork.after_in_child(self)
         registry.register(self, part="sqlite")
@@ -119,7 +124,17 @@ class DatabaseBase:
     def _closed_error(self) -> DatabaseClosed:
         return DatabaseClosed(f"{self.path} was closed: make another {type(self).__name__} to use it", path=self.path)
 
+    def _refuse_writer(self) -> None:
+        """Raise in code that the writer runs, which would wait for itself."""
+        engine = self._starting
+        if engine is not None and carried_by(engine.writer.thread):
+            raise TransactionRefused(
+                "this runs in the writer, and would wait for itself: use the connection that the function was given",
+                path=self.path,
+            )
+
     def _refuse_nesting(self) -> None:
+        self._refuse_writer()
         engine = self._engine
         if engine is not None and any(session in engine.sessions and not session.is_over for session in inside.get()):
             raise TransactionRefused(
@@ -128,8 +143,15 @@ class DatabaseBase:
                 path=self.path,
             )
 
+    def _start(self, deliver: Deliver, opened: Waiter) -> Engine:
+        """Have a new engine open the file."""
+        self._starting = engine = Engine(self._options, deliver)
+        engine.start((opened, None, None, False))
+        return engine
+
     def _has_opened(self, engine: Engine) -> None:
         self._engine = engine
+        self._writer_thread = engine.writer.thread.ident or -1
         self._state = OPEN
         engine.readers.start()
         self._is_watched = False
@@ -189,11 +211,29 @@ class DatabaseBase:
         return session, deadline
 
     def _has_ended(self, session: Session) -> None:
-        engine = self._opened_engine()
-        engine.sessions.discard(session)
+        self._opened_engine().sessions.discard(session)
+        self._watch_less()
+
+    def _watch_less(self) -> None:
         self._is_watched = False
-        if engine.sessions or self._state != OPEN:  # looked at afterwards: it may have come this moment
+        # Looked at afterwards: it may have come this moment.
+        if self._opened_engine().sessions or self._carried or self._state != OPEN:
             self._is_watched = True
+
+    def _unit(self, fn: Callable[[sqlite3.Connection], Any]) -> Callable[[sqlite3.Connection, Any], Any]:
+        """Return the work of a run."""
+        check_function("run()", fn)
+
+        def carried(connection: sqlite3.Connection, _: Any) -> Any:
+            self._carried = self._is_watched = True
+            try:
+                with carrying():
+                    return checked_result(fn(connection))
+            finally:
+                self._carried = False
+                self._watch_less()
+
+        return carried
 
     def _scan(self, sql: str, parameters: Any, unpack: Sequence[str], max_age: float) -> Scan:
         scan = Scan(
@@ -215,16 +255,6 @@ def many(sql: str, rows: Iterable[Any]) -> tuple[Many, tuple[Any, ...]]:
     if not isinstance(sql, str):
         raise TypeError(f"sql must be a str, one SQL statement, not {sql!r}")
     return Many(sql), tuple(rows)
-
-
-def unit(fn: Callable[[sqlite3.Connection], Any]) -> Callable[[sqlite3.Connection, Any], Any]:
-    """Return the work of a run."""
-    if not callable(fn) or isinstance(fn, type) or kind_of(fn) != FUNCTION:
-        raise TypeError(
-            f"run() takes an ordinary function of a connection, such as lambda conn: conn.execute(...).fetchall(), not"
-            f" {fn!r}. For awaits between statements use transaction()"
-        )
-    return lambda connection, _: fn(connection)
 
 
 def backed_up(backup: Backup) -> Callable[[SQLiteSink, Any], str]:

@@ -36,8 +36,8 @@ _WAL_KEPT = 64 << 20
 _STATEMENTS = 256
 # Those that say how one connection works. The others are of the file, or of writing.
 _OF_READERS = {
-    *("automatic_index", "cache_size", "cache_spill", "case_sensitive_like", "cell_size_check", "mmap_size"),
-    *("temp_store", "threads", "trusted_schema"),
+    *("automatic_index", "cache_size", "cache_spill", "case_sensitive_like", "cell_size_check", "foreign_keys"),
+    *("mmap_size", "recursive_triggers", "reverse_unordered_selects", "temp_store", "threads", "trusted_schema"),
 }
 
 
@@ -82,11 +82,11 @@ def open_reader(options: Options, *, check_same_thread: bool = True) -> sqlite3.
 
 def set_up_reader(connection: sqlite3.Connection, options: Options) -> None:
     """Make a connection one that only reads, with the options' row factory."""
-    connection.row_factory = options.row_factory
     for name, value in options.pragmas.items():
         if name.lower() in _OF_READERS:
             _pragma(connection, name, value)
     connection.execute("PRAGMA query_only=ON")
+    connection.row_factory = options.row_factory
     if options.on_connect is not None:
         options.on_connect(connection)
 
@@ -163,7 +163,9 @@ def _set_durability(connection: sqlite3.Connection, options: Options) -> None:
 
 def _pragma(connection: sqlite3.Connection, name: str, value: object) -> None:
     text = str(int(value) if isinstance(value, bool) else value).replace("'", "''")
-    connection.execute(f"PRAGMA {name}='{text}'" if isinstance(value, str) else f"PRAGMA {name}={text}").fetchall()
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    cursor.execute(f"PRAGMA {name}='{text}'" if isinstance(value, str) else f"PRAGMA {name}={text}").fetchall()
 
 
 def _asked(connection: sqlite3.Connection, question: str) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import weakref
 from contextlib import contextmanager
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from perfkit.sqlite.backing_up import Backup
-from perfkit.sqlite.base import CLOSED, NEW, DatabaseBase, backed_up, many, nothing, unit
+from perfkit.sqlite.base import CLOSED, NEW, DatabaseBase, backed_up, many, nothing
 from perfkit.sqlite.delivery import Gate, ToThreads
-from perfkit.sqlite.engine import Engine
 from perfkit.sqlite.options import checked_seconds
 from perfkit.sqlite.reading import ALL, ONE, VALUE
 from perfkit.sqlite.thread_stream import Stream
@@ -100,12 +100,13 @@ class Database(DatabaseBase):
 
         And what a migration or ``on_connect`` raises. It may be tried again.
         """
+        self._refuse_writer()
         with self._mutex:
             self._check()
             if self._state != NEW:
                 return
-            engine, opened = Engine(self._options, self._deliver), Gate()
-            engine.start((opened, None, None, False))
+            opened = Gate()
+            engine = self._start(self._deliver, opened)
             opened.result()
             self._deliver.waiting = engine.writer.queue.waiting
             self._has_opened(engine)
@@ -115,6 +116,7 @@ class Database(DatabaseBase):
 
         Transactions that are open are rolled back, streams end with DatabaseClosed. May be called again.
         """
+        self._refuse_writer()
         with self._mutex:
             if self._has_closed():
                 self._deliver.turn_away(self._closed_error())
@@ -183,7 +185,7 @@ class Database(DatabaseBase):
 
         Raises what ``fn`` raises; TypeError if it is no ordinary function; else as `execute`.
         """
-        result: T = self._write(unit(fn), None)
+        result: T = self._write(self._unit(fn), None)
         return result
 
     def transaction(self, timeout: float | None = 10.0) -> Transaction:
@@ -316,7 +318,7 @@ class Database(DatabaseBase):
     # -- how calls get there
 
     def _write(self, work: Any, argument: Any, *, alone: bool = False) -> Any:
-        if self._is_watched:
+        if self._is_watched or get_ident() == self._writer_thread:
             self._ready()
         if len(self._deliver.waiting) >= self._options.max_pending or self._deliver.line:
             self._line_up()
@@ -325,7 +327,7 @@ class Database(DatabaseBase):
         return gate.result()
 
     def _read(self, how: Query, sql: str, parameters: Any, unpack: Sequence[str]) -> Any:
-        if self._is_watched:
+        if self._is_watched or get_ident() == self._writer_thread:
             self._readable()
         gate = Gate()
         self._ask(gate, how, sql, parameters, unpack)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from perfkit._base.logs import logger
 from perfkit.sqlite.errors import DatabaseNewer
+from perfkit.sqlite.functions import checked_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +59,7 @@ def _step(sink: SQLiteSink, version: int, migrations: Sequence[Migration]) -> No
             for statement in statements(migration):
                 sink.connection.execute(statement)
         else:
-            migration(sink.connection)
+            checked_result(migration(sink.connection), "a migration")
         sink.connection.execute(f"PRAGMA user_version={version + 1}")
     except BaseException as error:  # noqa: BLE001 (it is raised again, explained)
         told = sink.explained(error)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perfkit._base.atomic import Durability, check_durability
+from perfkit.sqlite.functions import is_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -117,5 +118,7 @@ def _check_migrations(migrations: object) -> None:
     if isinstance(migrations, str) or not isinstance(migrations, (list, tuple)):
         raise TypeError(f"migrations must be a list of SQL strings and functions of a connection, not {migrations!r}")
     for number, migration in enumerate(migrations, start=1):
-        if not isinstance(migration, str) and not callable(migration):
-            raise TypeError(f"migration {number} must be SQL, or a function of a connection, not {migration!r}")
+        if not isinstance(migration, str) and not is_function(migration):
+            raise TypeError(
+                f"migration {number} must be SQL, or an ordinary function of a connection, not {migration!r}"
+            )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from perfkit.sqlite.statements import Returning, may_write
 
@@ -23,7 +23,8 @@ _SAVE, _RELEASE, _UNDO = "SAVEPOINT perfkit", "RELEASE perfkit", "ROLLBACK TO pe
 _MOST = 2000  # queries remembered
 
 
-class Result(NamedTuple):
+@dataclass(slots=True)
+class Result:
     """What ``execute`` and ``executemany`` return.
 
     Attributes:
@@ -36,14 +37,16 @@ class Result(NamedTuple):
     lastrowid: int | None
     rows: list[Any]
 
+    if not TYPE_CHECKING:  # whose users are told without it
 
-_result = partial(tuple.__new__, Result)  # half the cost of Result(...)
+        def __iter__(self):
+            raise TypeError("a Result is no cursor: iterate over its rows, as in `for row in result.rows`")
 
 
 def _fetched(cursor: sqlite3.Cursor) -> Result:
     """Return what a statement gave, for it can't be had any more once others' work is done."""
     rows = cursor.fetchall() if cursor.description else []
-    return _result((cursor.rowcount, cursor.lastrowid, rows))
+    return Result(cursor.rowcount, cursor.lastrowid, rows)
 
 
 class Query:
@@ -122,7 +125,7 @@ class SQLiteSink:
                 rows = cursor.fetchall() if cursor.description else []
             except BaseException as error:  # noqa: BLE001 (it is raised again, explained)
                 raise self._failed(error) from error.__cause__
-            return _result((cursor.rowcount, cursor.lastrowid, rows))
+            return Result(cursor.rowcount, cursor.lastrowid, rows)
         if isinstance(work, str):
             return self._unit(lambda: self.statement(work, argument))
         if type(work) is Query:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from perfkit.sqlite.base import inside, many, unit
+from perfkit.sqlite.base import inside, many
 from perfkit.sqlite.delivery import Gate
 from perfkit.sqlite.reading import ALL, ONE, VALUE, columns_of
 from perfkit.sqlite.session import COMMIT, ROLLBACK, Session
@@ -48,7 +48,7 @@ class Transaction:
 
     def run(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Call ``fn`` with the connection, and undo what it did if it raises; see `Database.run`."""
-        result: T = self._do(unit(fn), None)
+        result: T = self._do(self._db._unit(fn), None)
         return result
 
     def fetch_all(self, sql: str, parameters: Any = (), *, unpack: Sequence[str] = ()) -> list[Any]:

@@ -134,9 +134,9 @@ class Upkeep:
 
     def _optimize(self, sink: SQLiteSink) -> None:
         self._optimized = time.monotonic()
-        sink.connection.execute("PRAGMA analysis_limit=400").fetchall()
+        _plain(sink).execute("PRAGMA analysis_limit=400").fetchall()
         with suppress(sqlite3.OperationalError):  # another process writes: it is not worth waiting for
-            sink.connection.execute("PRAGMA optimize").fetchall()
+            _plain(sink).execute("PRAGMA optimize").fetchall()
 
 
 def _give_back(sink: SQLiteSink, pages: int) -> bool:
@@ -151,7 +151,7 @@ def _give_back(sink: SQLiteSink, pages: int) -> bool:
 
 
 def _plain(sink: SQLiteSink) -> sqlite3.Cursor:
-    """Return a cursor that gives tuples."""
+    """Return a cursor that gives tuples, whatever the database's row factory does."""
     cursor: sqlite3.Cursor = sink.connection.cursor()
     cursor.row_factory = None
     return cursor

@@ -12,6 +12,7 @@ from perfkit._base.exceptions import without_frames
 from perfkit._base.histogram import LatencyRecorder
 from perfkit._base.logs import logger
 from perfkit.sqlite.batch import Failed, Queue, settle
+from perfkit.sqlite.carrying import carrying
 from perfkit.sqlite.connecting import guarded, open_writer, set_foreign_keys
 from perfkit.sqlite.errors import DatabaseClosed
 from perfkit.sqlite.migrating import migrate
@@ -60,13 +61,13 @@ class Writer:
         self._is_closing = False
         self._gate = threading.Lock()
         self._gate.acquire()
-        self._thread = threading.Thread(target=self._run, name="perfkit-sqlite-writer", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="perfkit-sqlite-writer", daemon=True)
         self.sink: SQLiteSink | None = None
 
     def start(self, opened: Operation) -> None:
         """Start the thread. It delivers ``opened`` when the database can be used, or with why it can't."""
         self._opened = opened
-        self._thread.start()
+        self.thread.start()
 
     def wake(self) -> None:
         """Have the thread look at its queue."""
@@ -86,25 +87,29 @@ class Writer:
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the thread's end."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
+        if self.thread.ident is not None:
+            self.thread.join(timeout)
 
     def _run(self) -> None:
         try:
-            self.sink = self._open()
+            with carrying():  # migrations and on_connect
+                self.sink = self._open()
         except BaseException as error:  # noqa: BLE001 (it is raised again where the opening is waited for)
             self._deliver([self._opened], [Failed(error)])
             return
         self.is_open = True
         self._deliver([self._opened], [None])
         while self._wait():
-            batch = self.queue.take()
-            if not batch:  # all were cancelled: others may have their places
-                self._deliver((), ())
-                continue
-            self._deliver(batch, self._settled(batch))
-            self._keep_up(self.upkeep.after_batch)
+            self._serve(self.queue.take())
         self._end()
+
+    def _serve(self, batch: Sequence[Operation]) -> None:
+        """Carry out a batch. A function of its own, so that an idle writer keeps nothing of the last one alive."""
+        if not batch:  # all were cancelled: others may have their places
+            self._deliver((), ())
+            return
+        self._deliver(batch, self._settled(batch))
+        self._keep_up(self.upkeep.after_batch)
 
     def _open(self) -> SQLiteSink:
         connection = open_writer(self._options, self.patience)
