@@ -291,7 +291,11 @@ class AsyncDatabase(DatabaseBase):
         engine = Engine(self._options, self._deliver)
         opened = self._create_future()
         engine.start((opened, None, None, False))
-        await opened
+        try:
+            await opened
+        except BaseException:
+            engine.close()  # cancelled with its loop: the thread may be about to open the file all the same
+            raise
         self._writer, self._queue = engine.writer, engine.writer.queue.waiting
         self._deliver.waiting = self._queue
         self._has_opened(engine)
