@@ -219,3 +219,7 @@ def test_what_was_packed_is_not_too_deep():
 def test_nothing_but_an_unpack_error_comes_of_foreign_bytes(code, form):
     with pytest.raises(errors.UnpackError):
         unpacked(msgpack.packb(msgpack.ExtType(code, msgpack.packb(form))))
+
+
+def test_another_program_s_timestamp_is_a_datetime():
+    assert unpacked(msgpack.packb(msgpack.Timestamp(5))) == datetime(1970, 1, 1, 0, 0, 5, tzinfo=UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from perfkit._base import fork
 from perfkit.memory.cgroups import working_set
@@ -44,7 +45,9 @@ class _Statm:
         return int(os.pread(self._fd, 96, 0).split()[1]) * self._page
 
     def _after_fork_in_child(self) -> None:
-        os.close(self._fd)
+        with suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{self._fd}").endswith("/statm"):  # or it is somebody else's by now
+                os.close(self._fd)
         self._fd = os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)
 
 

@@ -286,6 +286,8 @@ class MemoryWatchdog:
             self._trend.clear()
             relief.bring_down()
             usage, now = self._note_usage(), self._timer()
+        if not self.is_running:  # stopped during the pass: nobody wants more of it
+            return 0.0
         self._last_resort(now)
         relief.gauge.look_for_bounds()
         marks = [mark for mark in (relief.high, self._shares[2], 1.0) if mark > usage.fraction]

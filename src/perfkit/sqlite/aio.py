@@ -292,7 +292,11 @@ class AsyncDatabase(DatabaseBase):
     async def _open(self) -> None:
         opened = self._create_future()
         engine = self._start(self._deliver, opened)
-        await opened
+        try:
+            await opened
+        except BaseException:
+            engine.close()  # cancelled with its loop: the thread may be about to open the file all the same
+            raise
         self._writer, self._queue = engine.writer, engine.writer.queue.waiting
         self._deliver.waiting = self._queue
         self._has_opened(engine)

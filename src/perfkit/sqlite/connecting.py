@@ -100,7 +100,8 @@ def open_upkeep(options: Options) -> sqlite3.Connection:
 
 def reader_uri(path: str) -> str:
     """Return what opens a file read-only."""
-    return f"file:{quote(path)}?mode=ro"
+    root = "//" if path.startswith("/") else ""  # or a path with two slashes would begin with a host
+    return f"file:{root}{quote(os.fsencode(path))}?mode=ro"
 
 
 def _connected(options: Options, database: str, **more: Any) -> Any:

@@ -18,7 +18,7 @@ __all__ = ["Connection", "Guard"]
 _TRANSACTION, _SAVEPOINT, _ATTACH, _DETACH = 22, 32, 24, 25  # of sqlite3.h; the module has no names for the last two
 _SETTINGS = ("row_factory", "text_factory", "isolation_level", *(["autocommit"] if sys.version_info >= (3, 12) else []))
 _MANY = 200  # things opened, after which those that are gone are forgotten
-_execute = sqlite3.Cursor.execute  # without the cost of super()
+_execute, _cursor = sqlite3.Cursor.execute, sqlite3.Connection.cursor  # without the cost of super()
 
 
 class Connection(sqlite3.Connection):
@@ -59,13 +59,16 @@ class Connection(sqlite3.Connection):
         """Return a cursor that is closed with the unit of work."""
         if factory is not None:
             raise sqlite3.ProgrammingError("cursor() takes no factory here: perfkit has one of its own")
-        cursor = super().cursor(_Cursor)
-        self._note(cursor)
+        cursor = _cursor(self, _Cursor)
+        if self._opened is not None:
+            self._note(cursor)
         return cursor
 
     def execute(self, *args: Any) -> Any:
         """Execute a statement with a cursor of its own."""
-        return self.cursor().execute(*args)
+        if self._opened is not None and not self.in_transaction:
+            raise self._guard.lost()
+        return _execute(self.cursor(), *args)
 
     def executemany(self, *args: Any) -> Any:
         """Execute a statement for many rows with a cursor of its own."""
@@ -79,7 +82,8 @@ class Connection(sqlite3.Connection):
         """Open a blob, which is closed with the unit of work."""
         self.refuse_if_lost()
         blob = super().blobopen(*args, **more)
-        self._note(blob)
+        if self._opened is not None:
+            self._note(blob)
         return blob
 
     def close(self) -> NoReturn:
@@ -111,8 +115,7 @@ class Connection(sqlite3.Connection):
 
     def _note(self, thing: Any) -> None:
         opened = self._opened
-        if opened is None:
-            return
+        assert opened is not None  # noqa: S101 (asked while it is lent)
         if len(opened) >= _MANY:
             opened[:] = [each for each in opened if each() is not None]
         opened.append(ref(thing))

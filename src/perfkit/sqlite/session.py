@@ -78,7 +78,7 @@ class Session:
     def __call__(self, sink: SQLiteSink, begun: Operation) -> None:
         """Run on the writer: tell ``begun``, then carry out what is posted until the end."""
         if self._over is not None:
-            return
+            raise self._why()
         sink.begin()
         try:
             sink.connection.set_progress_handler(self._deadline.is_over, _STEPS)

@@ -100,7 +100,7 @@ class Upkeep:
     def wal_bytes(self) -> int:
         """Return the size of the WAL file."""
         try:
-            return os.stat(self._options.path + "-wal").st_size
+            return os.stat(os.path.realpath(self._options.path) + "-wal").st_size  # SQLite follows links first
         except OSError:
             return 0
 

@@ -160,7 +160,7 @@ def _array(value: Any) -> tuple[int, bytes]:
     array = np.asarray(value)
     if not isinstance(value, (np.ndarray, np.generic)) or type(value) not in (np.ndarray, type(array[()])):
         raise TypeError(_refusal(value))
-    if array.dtype.hasobject or array.dtype.fields:
+    if array.dtype.hasobject or array.dtype.fields or array.dtype.str == "|V0":
         raise TypeError(f"a numpy array of {array.dtype} has no form: use one of numbers, times or strings")
     is_scalar = isinstance(value, np.generic)
     head = msgpack.packb([array.dtype.str, None if is_scalar else array.shape])
@@ -191,7 +191,11 @@ def _unpack(data: bytes | memoryview, depth: int) -> Any:
     if depth > _DEEPEST:
         raise UnpackError(f"nested more than {_DEEPEST} deep, which packed() never does")
     return msgpack.unpackb(
-        data, ext_hook=lambda code, inner: _value(code, inner, depth + 1), strict_map_key=False, use_list=True
+        data,
+        ext_hook=lambda code, inner: _value(code, inner, depth + 1),
+        strict_map_key=False,
+        use_list=True,
+        timestamp=3,  # another program's times, as datetime in UTC
     )
 
 
