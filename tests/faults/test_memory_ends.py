@@ -13,12 +13,9 @@ PATIENCE = 20.0
 
 CLOSED_THEN_FORKED = """
 import os, sys
-from perfkit import Pool
 from perfkit.memory import sampling
 
 sampling.rss()
-pool = Pool(object)
-pool.release(pool.acquire())
 statm = next(int(fd) for fd in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{fd}")
              and os.readlink(f"/proc/self/fd/{fd}").endswith("/statm"))
 os.close(statm)
@@ -30,10 +27,8 @@ if pid == 0:
     if sys.argv[1] == "reused":
         os.write(log, b"the child's")
     assert sampling.rss() > 0
-    assert pool.stats().size == 0
     os._exit(0)
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-pool.close()
 """
 
 
