@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from interrupting import interrupted
+from interrupting import FIRST, STEP, interrupted
 
 from perfkit.caching import FrequencyBoostLRU, cached
 from perfkit.caching.entry import KEY
@@ -34,7 +34,7 @@ def struck_everywhere():
     """
 
     def play(scene):
-        wrong, at = {}, 0
+        wrong, at = {}, FIRST
         while len(wrong) < ENOUGH:
             places = []
             cache, call = scene(lambda operation, at=at, places=places: places.append(interrupted(operation, at)))
@@ -42,7 +42,7 @@ def struck_everywhere():
                 wrong[places[0]] = found
             if places == [None]:
                 break
-            at += 1
+            at += STEP
         assert at > 5, "hardly anything was interrupted"
         assert not wrong, "\n".join(f"{place}: {'; '.join(found)}" for place, found in wrong.items())
 

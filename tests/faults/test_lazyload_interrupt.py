@@ -4,7 +4,7 @@ import builtins
 import sys
 
 import pytest
-from interrupting import interrupted
+from interrupting import FIRST, STEP, interrupted
 
 import perfkit
 from perfkit.lazyload import block, native
@@ -14,10 +14,10 @@ ORDINARY = builtins.__import__
 
 def strike_everywhere(scene, least):
     """Play ``scene(struck, at)`` with an interrupt at the first place, the second, and so on."""
-    at, place = 0, True
+    at, place = FIRST, True
     while place is not None:
         place = scene(lambda operation, at=at: interrupted(operation, at), at)
-        at += 1
+        at += STEP
     assert at > least, "hardly anything was interrupted"
 
 

@@ -15,7 +15,7 @@ from collections import Counter
 from functools import partial
 
 import pytest
-from interrupting import interrupt, interrupted
+from interrupting import FIRST, STEP, interrupt, interrupted
 
 import perfkit
 from perfkit import errors
@@ -305,7 +305,7 @@ def struck_everywhere():
     """
 
     def play(scene, of=(0, 1)):
-        wrong, (at, step) = {}, of
+        wrong, at, step = {}, of[0] + of[1] * FIRST, of[1] * STEP
         while len(wrong) < ENOUGH:
             places, server = [], Server()
 

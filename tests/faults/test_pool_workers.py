@@ -9,7 +9,7 @@ import threading
 
 import interrupting
 import pytest
-from interrupting import interrupted
+from interrupting import FIRST, STEP, interrupted
 
 from perfkit._base import maintenance
 from perfkit._base import workers as workers_module
@@ -29,9 +29,9 @@ def in_threading_too(monkeypatch):
 
 def at_each_place(scene):
     """Play ``scene(at)`` with a strike at each place, until it returns that there was none."""
-    at = 0
+    at = FIRST
     while scene(at):
-        at += 1
+        at += STEP
     assert at > 5, "hardly anything was struck"
 
 

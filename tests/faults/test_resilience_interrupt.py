@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from interrupting import interrupted
+from interrupting import FIRST, STEP, interrupted
 
 import perfkit
 from perfkit.errors import BreakerOpen
@@ -26,7 +26,7 @@ def strike_everywhere(scene, check, least=5):
 
     ``scene`` runs ``struck(operation)`` in a thread of its own, and returns what ``check`` is given.
     """
-    at, places = 0, [True]
+    at, places = FIRST, [True]
     while places[-1] is not None:
 
         def struck(operation, at=at):
@@ -34,7 +34,7 @@ def strike_everywhere(scene, check, least=5):
 
         left = scene(struck)
         check(left, places[-1])
-        at += 1
+        at += STEP
     assert at > least, "hardly anything was interrupted"
 
 

@@ -11,13 +11,14 @@ import warnings
 
 import interrupting
 import pytest
+from interrupting import FIRST, STEP
 from smtp_servers import PATIENCE, message
 
 import perfkit.pooling
 
 OURS = os.path.join(os.path.dirname(perfkit.pooling.__file__), "smtp")
 ENOUGH = 3  # places found wrong
-STEP = 7  # places from one that is tried to the next, where they are many
+SPARSE = 7  # places from one that is tried to the next, where they are many
 THE_POOLS = "is_quiet"  # it calls this to look after a connection: what an interrupt does there is its own concern
 
 
@@ -53,7 +54,7 @@ class Sending:
 def test_interrupted_anywhere(fault, pool, used, monkeypatch, caplog):
     monkeypatch.setattr(interrupting, "OURS", (OURS,))
     caplog.set_level(logging.CRITICAL)  # a connection left in nobody's hands is told of
-    server, sent, wrong, at, struck = fault(), [], [], 0, ""
+    server, sent, wrong, at, struck = fault(), [], [], FIRST, ""
     while struck is not None and len(wrong) < ENOUGH:
         made = pool(server, max_size=1, timeout=1)
         sending = Sending(made, at)
@@ -70,7 +71,7 @@ def test_interrupted_anywhere(fault, pool, used, monkeypatch, caplog):
             else:
                 if not sending.is_counted(made.stats(), others=1 + used):
                     wrong.append(f"{struck}: {sending.told!r}, {made.stats()}")
-        at += 1
+        at += STEP
         made.close(0.1)
     assert wrong == []
     assert at > 50
@@ -128,6 +129,6 @@ def test_interrupted_anywhere_in_many(fault, pool, monkeypatch, caplog):
         sure = sum(int(number) for number in re.findall(r"had taken (\d) of", told[0]))
         if len(told) != 1 or not sure <= there <= sure + len(re.findall(r"<\d+\.\d@", told[0])):
             wrong.append(f"{struck}: {there} are there, and {told}")
-        at += STEP
+        at += SPARSE
     assert wrong == []
-    assert at > 10 * STEP
+    assert at > 10 * SPARSE

@@ -7,7 +7,7 @@ import threading
 from contextlib import closing
 
 import pytest
-from interrupting import interrupted
+from interrupting import FIRST, STEP, interrupted
 
 import perfkit
 
@@ -99,7 +99,7 @@ def places():
 
 @pytest.mark.parametrize("operation", [execute, executemany, run, transaction, read, stream, connection, flush])
 def test_anywhere(memory_disk, places, operation):
-    wrong, at, struck = {}, 0, True
+    wrong, at, struck = {}, FIRST, True
     path = memory_disk / "app.db"
     db = perfkit.Database(path, migrations=[TABLE], busy_timeout=PATIENCE)
     db.execute(INSERT, ("first",))
@@ -108,7 +108,7 @@ def test_anywhere(memory_disk, places, operation):
         found = what_is_wrong(db, ROWS.get(operation, (0,)))
         if found:
             wrong[struck] = found
-        at += 1
+        at += STEP
     assert not wrong, "\n".join(f"{place}: {'; '.join(found)}" for place, found in wrong.items())
     places.append(at)
     assert in_a_thread(lambda: db.close() or "closed") == "closed"

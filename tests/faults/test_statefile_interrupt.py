@@ -7,7 +7,7 @@ import json
 import threading
 
 import pytest
-from interrupting import interrupted
+from interrupting import FIRST, STEP, interrupted
 
 import perfkit
 from perfkit.statefile.lock import lock_for
@@ -74,7 +74,7 @@ def struck_everywhere(memory_disk):
     """
 
     def play(scene):
-        wrong, at = {}, 0
+        wrong, at = {}, FIRST
         while len(wrong) < ENOUGH:
             path = memory_disk / f"{at}.json"
             path.write_text("{}")
@@ -92,7 +92,7 @@ def struck_everywhere(memory_disk):
                 wrong[places[0]] = found
             if places == [None]:
                 break
-            at += 1
+            at += STEP
         assert at > 8, "hardly anything was interrupted"
         assert not wrong, "\n".join(f"{place}: {'; '.join(found)}" for place, found in wrong.items())
 
