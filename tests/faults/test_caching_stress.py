@@ -1,5 +1,6 @@
 """Many threads at once, and many operations: nothing is corrupted, nothing is made up, and memory stays flat."""
 
+import os
 import random
 import sys
 import threading
@@ -130,7 +131,12 @@ def test_methods_under_load():
     all_at_once(work)
 
 
-@pytest.mark.parametrize("ttl", ["never", "1000"])
+# In `.ci/run` each interpreter has one of them, and between them they have both: each takes ten seconds and more.
+TTLS = ["never", "1000"]
+TTLS_HERE = [TTLS[sys.version_info[1] % 2]] if os.environ.get("PERFKIT_CI") else TTLS
+
+
+@pytest.mark.parametrize("ttl", TTLS_HERE)
 def test_memory_stays_flat_over_ten_million_operations(start, ttl):
     """The most that the process ever held, after the first million operations and after the tenth."""
     first, last = start("churn", ttl).end().split()
