@@ -204,7 +204,7 @@ def test_a_decorator_with_options_gives_each_function_figures_of_its_own():
     one, other = measured(add), measured(aadd)
     one(1)
     assert (tracker_of(one).count, tracker_of(other).count) == (1, 0)
-    assert (tracker_of(one).name, tracker_of(other).name) == ("add", "aadd")
+    assert (tracker_of(one).name, tracker_of(other).name) == (f"{__name__}.add", f"{__name__}.aadd")
 
 
 def test_figures_of_what_is_decorated_below_staticmethod_and_classmethod():

@@ -117,6 +117,8 @@ class LazyStats:
     seconds: float
     rss_bytes: int
 
+    GAUGES = frozenset({"lazy", "loaded", "failed", "seconds", "rss_bytes"})
+
 
 def lazy_stats(name: str, records: Sequence[Record]) -> LazyStats:
     """Read the figures of some records."""

@@ -47,6 +47,9 @@ class PoolStats:
     wait: LatencySummary
     lifetime: LatencySummary
 
+    GAUGES = frozenset({"size", "idle", "in_use", "connecting", "waiting", "peak", "min_size", "max_size"})
+    COLUMNS = ("size", "idle", "in_use", "waiting", "acquired", "created", "timeouts", "errors", "wait")
+
 
 def stats_of(core: Core, *, timeouts: int, waits: Histogram, lifetimes: Histogram) -> PoolStats:
     """Read the figures. Under the lock."""

@@ -12,7 +12,7 @@ from functools import partial
 from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.checks import check_count, check_hook, check_name
-from perfkit._base.closures import name_of, refuse_coroutine, wrap
+from perfkit._base.closures import full_name_of, refuse_coroutine, wrap
 from perfkit._base.logs import logger
 from perfkit._base.overloading import overload
 from perfkit.timing.steps import stepped
@@ -68,7 +68,7 @@ def profiled(
             raises is logged. If not given, the table is logged on ``perfkit.timing`` as information.
         sort: what the table is sorted by, as pstats says: "cumulative", "tottime", "calls", ….
         top: so many functions are in the table, from 1.
-        name: what ``perfkit.stats()`` calls it; if not given, the function's qualified name.
+        name: what ``perfkit.stats()`` calls it; if not given, the function's qualified name, with its module.
 
     Guarantees: results and exceptions are the function's own. One call is profiled at a time in a process: where one is
     under way, in any thread, or a debugger or another profiler is at work, the call runs without, and is counted as
@@ -155,7 +155,7 @@ class _Profiler:
         return ProfilerStats(self.name, self._number, self._profiled, self._skipped)
 
     def put_on(self, function: F) -> F:
-        self._name = self._name or name_of(function)
+        self._name = self._name or full_name_of(function)
         decorated: F = wrap(function, "profiled", sync=self._sync, asynchronous=self._asynchronous)
         return decorated
 

@@ -27,6 +27,14 @@ class TrackerStats:
     latency: LatencySummary
     error_latency: LatencySummary
 
+    GAUGES = frozenset({"rate", "seconds"})
+    COLUMNS = ("count", "errors", "rate", "latency", "max")
+
+    @property
+    def max(self) -> float:
+        """The longest of what went well, in seconds."""
+        return self.latency.max
+
 
 @dataclass(frozen=True, slots=True)
 class ProfilerStats:

@@ -7,7 +7,7 @@ import time
 
 from perfkit import registry
 from perfkit._base.checks import check_name, check_seconds, check_timer
-from perfkit._base.closures import name_of, wrap
+from perfkit._base.closures import full_name_of, wrap
 from perfkit._base.histogram import Histogram, LatencyRecorder
 from perfkit._base.overloading import overload
 from perfkit.timing.measured import awaited_measured, measured, quickly_measured
@@ -212,7 +212,7 @@ class Timing:
         """Decorate a function: its calls are measured."""
         tracker = self._tracker
         if tracker._name is None:
-            tracker._name = name_of(function)
+            tracker._name = full_name_of(function)
         made = wrap(function, "timed", sync=self._sync, asynchronous=self._async)
         inner: Any = made.__func__ if isinstance(made, staticmethod | classmethod) else made
         inner.tracker = tracker
@@ -256,7 +256,7 @@ def timed(
 
     Args:
         function: what is measured. Name, signature and types stay.
-        name: what ``perfkit.stats()`` calls it; if not given, the function's qualified name.
+        name: what ``perfkit.stats()`` calls it; if not given, the function's qualified name, with its module.
         window: tell of the last so many seconds; None: of all calls.
         timer: the clock, a function that returns seconds and never goes back.
 

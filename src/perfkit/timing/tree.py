@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from perfkit._base.durations import format_seconds
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,7 +78,7 @@ def drawn(name: str, seconds: float, children: Iterable[Spent], note: str = "") 
     lines = [(0, name, seconds, 1), *_lines(children, 1)]
     width = max(2 * depth + len(label) for depth, label, _, _ in lines)
     text = [
-        f"{'  ' * depth + label:<{width}}  {_shown(took):>9}" + (f"  {count} times" if count > 1 else "")
+        f"{'  ' * depth + label:<{width}}  {format_seconds(took):>9}" + (f"  {count} times" if count > 1 else "")
         for depth, label, took, count in lines
     ]
     return "\n".join([text[0] + note, *text[1:]])
@@ -86,10 +88,3 @@ def _lines(children: Iterable[Spent], depth: int) -> Iterator[tuple[int, str, fl
     for child in children:
         yield depth, child.name, child.seconds, child.count
         yield from _lines(child.children, depth + 1)
-
-
-def _shown(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}" if seconds < 1000 * size else f"{seconds:.0f} s"
-    return f"{seconds * 1e9:.0f} ns"
