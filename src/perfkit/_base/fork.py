@@ -8,7 +8,8 @@ import weakref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from collections.abc import Callable
+    from typing import Any, Protocol
 
     class Forkable(Protocol):
         """An object that survives a fork by being told of it."""
@@ -50,10 +51,24 @@ def around(thing: "ForkableWithCare") -> None:
 
 
 def _tell_all() -> None:
-    for reference in list(_told.values()):
+    _each(_told, lambda thing: thing._after_fork_in_child())
+
+
+def _each(told: "dict[int, weakref.ref[Any]]", tell: "Callable[[Any], object]") -> None:
+    """Tell each of them. One that fails keeps no other from being told: Python reports what is raised here, at the end.
+
+    It is not logged: in the child, logging's locks may not have been made anew yet.
+    """
+    errors: list[BaseException] = []
+    for reference in list(told.values()):
         thing = reference()
-        if thing is not None:
-            thing._after_fork_in_child()
+        try:
+            if thing is not None:
+                tell(thing)
+        except BaseException as error:  # noqa: BLE001 (an interrupt, too: nobody is above a fork's hooks to get it)
+            errors.append(error)
+    if errors:
+        raise BaseExceptionGroup("not all could follow a fork", errors)
 
 
 # How many forks this process has begun, and how many are over. What was made while they were equal, no child has a copy
@@ -65,19 +80,13 @@ ended = 0
 def _begin() -> None:
     global begun  # noqa: PLW0603 (the process's own count)
     begun += 1
-    for reference in list(_told_before.values()):
-        thing = reference()
-        if thing is not None:
-            thing._before_fork()
+    _each(_told_before, lambda thing: thing._before_fork())
 
 
 def _end() -> None:
     global ended  # noqa: PLW0603 (the process's own count)
     ended += 1
-    for reference in list(_told_before.values()):
-        thing = reference()
-        if thing is not None and begun == ended:
-            thing._after_fork_in_parent()
+    _each(_told_before, lambda thing: begun == ended and thing._after_fork_in_parent())
 
 
 def _end_in_child() -> None:

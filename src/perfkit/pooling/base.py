@@ -448,7 +448,7 @@ class PoolBase(Generic[C]):
         core = self._core
         lost = [thing for thing in self._lost.copy() if isinstance(thing, Entry)]
         entries = [*core.entries, *core.leaving.copy().values(), *lost]
-        return [(entry, entry.conn or (entry.watch and entry.watch())) for entry in entries]
+        return [(entry, entry.known()) for entry in entries]
 
     def _before_fork(self) -> None:
         """Hold all connections, or the child would let go of those in other threads' locals before it is told."""

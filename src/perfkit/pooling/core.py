@@ -251,7 +251,7 @@ class Core:
 
     def connected(self, attempt: Attempt, entry: Entry, now: float) -> None:
         """Take a new connection."""
-        if any(other.holds(entry.conn) for other in self.entries):
+        if any(other.known() is entry.conn for other in self.entries):
             twice = TypeError(
                 f"{self.name}: connect() returned a connection that the pool has already; it has to make a new one"
             )

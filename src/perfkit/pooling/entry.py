@@ -69,9 +69,11 @@ class Entry:
         self.expires_at = -math.inf
         self.trusted_until = -math.inf
 
-    def holds(self, conn: Any) -> bool:
-        """Tell whether it is this connection's."""
-        return self.conn is conn or (bool(self.watch) and self.watch() is conn)
+    def known(self) -> Any:
+        """Return the connection, if there is one still. It is never asked what it is: its truth may be an error."""
+        if self.conn is not None or not self.watch:
+            return self.conn
+        return self.watch()
 
     def __del__(self) -> None:
         if not getattr(self, "is_over", True):  # an interrupt may have struck before it was whole
