@@ -359,8 +359,8 @@ class AsyncPool(PoolBase[C]):
         try:
             conn, place = await self._sources.preferred().aconnect()
         except Exception as error:  # noqa: BLE001 (the others serve on)
-            reports.log_failure(self.name, error)
             self._decide(self._core.give_up, attempt, self._timer())
+            reports.log_failure(self.name, error)
         else:
             self._decide(self._core.fall_back, attempt, self._entry(conn, place), self._timer())
 

@@ -381,11 +381,14 @@ class PoolBase(Generic[C]):
         return reports.timeout_error(self._core, patience, is_watching=self._is_watching, stops_loop=stops_loop)
 
     def _has_failed(self, attempt: Attempt, raised: BaseException) -> None:
-        """Take note that connect() has failed, and tell those who wait if no waiting will mend it."""
-        reports.log_failure(self.name, raised)
+        """Take note that connect() has failed, and tell those who wait if no waiting will mend it.
+
+        Said last: whatever becomes of that, the attempt has ended.
+        """
         error, is_final = reports.kept(self.name, raised), why_final(raised) is not None
         self._order(partial(self._core.failed, is_final=is_final), attempt, error, self._timer())
         self._see_to_it()
+        reports.log_failure(self.name, raised)
 
     def _watch(self, entry: Entry) -> None:
         entry.taken_at, entry.taken_by = self._timer(), reports.where()

@@ -381,8 +381,8 @@ class Pool(PoolBase[C]):
         try:
             conn, place = self._sources.preferred().connect()
         except BaseException as error:  # noqa: BLE001 (the others serve on)
-            reports.log_failure(self.name, error)
             self._order(self._core.give_up, attempt, self._timer())
+            reports.log_failure(self.name, error)
         else:
             self._order(self._core.fall_back, attempt, self._entry(conn, place), self._timer())
 

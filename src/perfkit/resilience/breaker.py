@@ -358,10 +358,9 @@ class CircuitBreaker:
         self._window = period if isinstance(period, CountWindow | TimeWindow) else None
 
     def _tell(self, before: State, after: State) -> None:
-        import logging
-
-        level = logging.WARNING if after == "open" else logging.INFO
-        logger("resilience").log(level, "breaker %r: %s, was %s", self.name, after, before)
+        log = logger("resilience")
+        say = log.warning if after == "open" else log.info
+        say("breaker %r: %s, was %s", self.name, after, before)
         try:
             self._changed(before, after)
         except Exception:  # noqa: BLE001 (it is logged; the call itself went as it went)
