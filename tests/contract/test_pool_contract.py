@@ -157,9 +157,11 @@ class Tasks:
         return self.pools[-1]
 
     def _coroutine(self, function):
+        gate = getattr(function, "gate", self.server.gate)
+
         async def call(*args):
             await asyncio.sleep(0)
-            while not self.server.gate.is_set():
+            while not gate.is_set():
                 await asyncio.sleep(0.001)
             return function(*args)
 
@@ -840,6 +842,45 @@ def test_failover_and_back(driver, server):
     driver.until(lambda: pool.stats().closed["failed over"] == 1)
     driver.until(server.made[0].closed.is_set)
     assert not hasattr(driver.use(pool, lambda conn: conn), "is_second")
+
+
+def test_while_the_preferred_hangs_that_is_tried_the_others_make_what_is_wanted(driver, server):
+    from perfkit import CircuitBreaker
+
+    def first():
+        assert first.gate.wait(PATIENCE)
+        raise ConnectionRefusedError("first is down")
+
+    first.gate = threading.Event()
+    first.gate.set()
+    breakers = [CircuitBreaker(consecutive=1, reset_timeout=0.01) for _ in range(2)]
+    pool = driver.pool(connect=[first, server.connect], breaker=breakers, max_size=2)
+    driver.acquire(pool)
+    first.gate.clear()
+    driver.until(lambda: pool.stats().connecting == 1)
+    assert driver.acquire(pool, PATIENCE / 4) is server.made[1]
+    assert (pool.stats().connecting, pool.stats().size) == (1, 2)
+    first.gate.set()
+    driver.until(lambda: pool.stats().connecting == 0)
+    assert pool.stats().size == 2
+
+
+def test_what_the_preferred_makes_beyond_max_size_is_closed(driver, server):
+    up = [False]
+
+    def first():
+        if not up[0]:
+            raise ConnectionRefusedError("first is down")
+        return server.connect()
+
+    pool = driver.pool(connect=[first, server.connect], max_size=1)
+    conn = driver.acquire(pool)
+    up[0] = True
+    driver.until(lambda: len(server.made) > 1 and server.made[1].closed.is_set())
+    assert (pool.stats().size, conn.closed.is_set()) == (1, False)
+    driver.run(pool.release, conn)
+    driver.until(conn.closed.is_set)
+    assert driver.use(pool, lambda conn: conn) is server.made[-1]
 
 
 def test_all_of_several_factories_fail(driver):

@@ -154,7 +154,7 @@ class AsyncPool(PoolBase[C]):
         self._order(self._core.shut, self._timer())
         if not await self._watch_until(self._is_over, patience):
             core = self._core
-            reports.log_left(self.name, patience, core.size, core.connecting, len(core.leaving))
+            reports.log_left(self.name, patience, core.size, core.being_made, len(core.leaving))
         if self._timer_handle is not None:
             self._timer_handle.cancel()
 
@@ -347,8 +347,10 @@ class AsyncPool(PoolBase[C]):
     async def _make(self, attempt: Attempt) -> None:
         try:
             conn, place = await self._sources.aconnect()
-        except asyncio.CancelledError:
-            self._decide(self._core.give_up, attempt, self._timer())
+        except asyncio.CancelledError:  # of this task, as all are when the loop ends: nobody begins another at once
+            error = RuntimeError(f"{self.name}: the task that was connecting has been cancelled")
+            self._decide(self._core.failed, attempt, error, self._timer())
+            self._see_to_it()  # for where the loop goes on
             raise
         except BaseException as error:  # noqa: BLE001 (it is those who wait that are to be told)
             self._has_failed(attempt, error)
@@ -358,7 +360,10 @@ class AsyncPool(PoolBase[C]):
     async def _return_to_first(self, attempt: Attempt) -> None:
         try:
             conn, place = await self._sources.preferred().aconnect()
-        except Exception as error:  # noqa: BLE001 (the others serve on)
+        except asyncio.CancelledError:
+            self._decide(self._core.give_up, attempt, self._timer())
+            raise
+        except BaseException as error:  # noqa: BLE001 (the others serve on)
             self._decide(self._core.give_up, attempt, self._timer())
             reports.log_failure(self.name, error)
         else:

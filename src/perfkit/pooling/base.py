@@ -431,21 +431,22 @@ class PoolBase(Generic[C]):
         """Try the first of several factories again, while connections of others serve."""
         if not any(entry.source and entry.retired is None for entry in self._entries()):
             return
-        if not self._core.connecting:  # its breaker says when
-            self._do(self._return_to_first, self._decide(self._core.attempt))
+        attempt = self._decide(self._core.probe)  # its breaker says when
+        if attempt is not None:
+            self._do(self._return_to_first, attempt)
 
     def _needs_upkeep(self) -> bool:
         core = self._core
         if core.is_closed:
             return bool(core.leaving)
-        return bool(core.size or core.connecting or core.waiting or core.min_size or core.leaving)
+        return bool(core.size or core.being_made or core.waiting or core.min_size or core.leaving)
 
     def _is_warm_or_never(self) -> bool:
         core = self._core
         return core.is_closed or core.size >= core.min_size or (core.error is not None and core.is_final)
 
     def _is_over(self) -> bool:
-        return not (self._core.size or self._core.connecting or self._core.leaving)
+        return not (self._core.size or self._core.being_made or self._core.leaving)
 
     def _known(self) -> Held:
         core = self._core

@@ -95,6 +95,7 @@ class Core:
         self.todo = Todo()
         self.size = 0
         self.connecting = 0
+        self.probing = 0  # tries of the preferred factory, which are none of those that are wanted; one at most
         self.generation = 0  # counts drains: an attempt that began before one has made an old connection
         self.is_closed = False
         self.is_used = False  # min_size is kept from the first use on
@@ -296,6 +297,9 @@ class Core:
 
     def fall_back(self, attempt: Attempt, entry: Entry, now: float) -> None:
         """Take a new connection of the preferred factory, and have those of the others closed."""
+        attempt.is_probe = False  # now it has a place, or another would be begun for what it brings
+        self.probing -= 1
+        self.connecting += 1
         self.drain(now, "failed over", lambda other: other.source > 0)
         self.connected(attempt, entry, now)
 
@@ -341,6 +345,23 @@ class Core:
         self.connecting += 1
         attempt.is_over = False
         return attempt
+
+    def probe(self) -> Attempt | None:
+        """Return a try of the preferred factory that has begun; `fall_back` or `give_up` ends it. None: not now.
+
+        It takes nobody's place, for it may hang. What it makes beyond ``max_size`` is closed.
+        """
+        if self.is_closed or self.connecting or self.probing:
+            return None
+        attempt = Attempt(self.generation, self.lost, is_probe=True)
+        self.probing += 1
+        attempt.is_over = False
+        return attempt
+
+    @property
+    def being_made(self) -> int:
+        """How many connections are under way, wanted or not."""
+        return self.connecting + self.probing
 
     def warm(self, now: float) -> bool:
         """Begin to connect what ``min_size`` asks for; True if it is there."""
@@ -424,7 +445,10 @@ class Core:
 
     def _end(self, attempt: Attempt) -> None:
         attempt.is_over = True
-        self.connecting -= 1
+        if attempt.is_probe:
+            self.probing -= 1
+        else:
+            self.connecting -= 1
 
     def _let_go(self, entry: Entry, reason: str) -> None:
         self.note_peak()

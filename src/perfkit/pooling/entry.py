@@ -83,10 +83,11 @@ class Entry:
 class Attempt:
     """A connection that is being made; if nobody comes to make it, an end like an entry's."""
 
-    __slots__ = ("generation", "is_over", "lost")
+    __slots__ = ("generation", "is_over", "is_probe", "lost")
 
-    def __init__(self, generation: int, lost: deque[Entry | Attempt]) -> None:
+    def __init__(self, generation: int, lost: deque[Entry | Attempt], *, is_probe: bool = False) -> None:
         self.generation = generation
+        self.is_probe = is_probe  # beside those that are wanted
         self.lost = lost
         self.is_over = True  # not begun yet
 

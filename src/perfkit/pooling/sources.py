@@ -82,11 +82,30 @@ def _breaker(name: str) -> CircuitBreaker:
 
 async def _acalled(factory: Callable[[], Awaitable[Any]], breaker: CircuitBreaker | None) -> Any:
     if breaker is None:
-        made = factory()
-        return await made if isawaitable(made) else made
+        return await _awaited(factory)
     async with breaker:
+        return await _awaited(factory)
+
+
+async def _awaited(factory: Callable[[], Awaitable[Any]]) -> Any:
+    """Return what a factory makes. What it waited for may be cancelled though nobody cancels the attempt: it failed."""
+    from asyncio import CancelledError
+
+    try:
         made = factory()
         return await made if isawaitable(made) else made
+    except CancelledError as error:
+        if _is_cancelled():
+            raise
+        raise RuntimeError(f"connect() raised {error!r}, though nobody has cancelled it") from error
+
+
+def _is_cancelled() -> bool:
+    """Tell whether somebody has cancelled the running task, rather than what it waits for."""
+    from asyncio import current_task
+
+    task = current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _checked(conn: object) -> object:

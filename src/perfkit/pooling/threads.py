@@ -177,7 +177,7 @@ class Pool(PoolBase[C]):
             patience = 0.0
         if not self._watch_until(self._is_over, patience):
             core = self._core
-            reports.log_left(self.name, patience, core.size, core.connecting, len(core.leaving))
+            reports.log_left(self.name, patience, core.size, core.being_made, len(core.leaving))
 
     def __enter__(self) -> Pool[C]:
         return self
