@@ -12,10 +12,12 @@ import sys
 import threading
 import time
 import traceback
+import types
 import warnings
 import weakref
 
 import pytest
+import wrapt
 
 from perfkit import errors
 from perfkit.pooling import AsyncPool, Pool
@@ -77,7 +79,7 @@ class Threads:
         self.pools = []
 
     def pool(self, connect=None, **options):
-        self.pools.append(Pool(connect or self.server.connect, close=self.server.close, **options))
+        self.pools.append(Pool(connect or self.server.connect, **({"close": self.server.close} | options)))
         return self.pools[-1]
 
     def asked(self, name):
@@ -153,7 +155,7 @@ class Tasks:
             connect = [self._coroutine(one) for one in connect]
         else:
             connect = self._coroutine(connect)
-        self.pools.append(AsyncPool(connect, close=self.server.close, **options))
+        self.pools.append(AsyncPool(connect, **({"close": self.server.close} | options)))
         return self.pools[-1]
 
     def _coroutine(self, function):
@@ -1149,6 +1151,64 @@ def test_a_close_that_fails_is_logged(driver, caplog):
         driver.use(pool)
         driver.close(pool)
     assert "closing a connection failed" in caplog.text
+
+
+class Closed:
+    """Closes by itself, and remembers that."""
+
+    closed = 0
+
+    def close(self):
+        self.closed += 1
+
+
+class Proxy:
+    """Stands for another, and has nothing itself."""
+
+    def __init__(self, real):
+        self._real = real
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+
+class AnyName(Closed):
+    """Has something by any name, as the clients of some databases."""
+
+    def __getattr__(self, name):
+        return f"the table {name}"
+
+
+class AClosed(Closed):
+    async def aclose(self):
+        self.closed += 1
+        await asyncio.sleep(0)
+
+
+def by_itself():
+    thing = types.SimpleNamespace(closed=0)
+    thing.close = lambda: Closed.close(thing)
+    return thing
+
+
+@pytest.mark.parametrize(
+    "make", [Closed, lambda: Proxy(Closed()), lambda: wrapt.ObjectProxy(Closed()), AnyName, by_itself]
+)
+def test_its_own_close_is_found_where_it_is(driver, make):
+    pool = driver.pool(make, close=None)
+    thing = driver.use(pool, lambda conn: conn)
+    driver.close(pool)
+    assert thing.closed == 1
+
+
+@pytest.mark.parametrize("make", [AClosed, lambda: Proxy(AClosed())])
+def test_an_aclose_goes_before_a_close(make):
+    async def main():
+        async with AsyncPool(make) as pool, pool.connection() as conn:
+            pass
+        return conn
+
+    assert asyncio.run(main()).closed == 1
 
 
 # -- arguments

@@ -394,9 +394,9 @@ class AsyncPool(PoolBase[C]):
         if not core.ending(entry):
             return
         self._lifetimes.record(max(0.0, self._timer() - entry.created))
-        close = self._options.close or getattr(type(conn), "aclose", None) or getattr(type(conn), "close", None)
         try:
-            result = None if close is None else close(conn)
+            close = self._closer(conn)
+            result = None if close is None else close()
             if isawaitable(result):
                 await result
         except Exception:  # noqa: BLE001 (nobody is there to be told; the connection is out of the pool)

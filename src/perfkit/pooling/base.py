@@ -364,6 +364,21 @@ class PoolBase(Generic[C]):
             entry.trusted_until = min(entry.expires_at, entry.created + max(options.validate_after, _FRESH))
         return entry
 
+    def _closer(self, conn: Any) -> Callable[[], Any] | None:
+        """Return what closes a connection, if anything does.
+
+        What its class has goes first: some that look names up by themselves have something by any name. A proxy has it
+        from what it stands for.
+        """
+        if self._options.close is not None:
+            return partial(self._options.close, conn)
+        names = ("aclose", "close") if self._may_await else ("close",)
+        for where in (type(conn), conn):
+            for name in names:
+                if getattr(where, name, None) is not None:
+                    return getattr(conn, name)  # type: ignore[no-any-return]
+        return None
+
     def _entries(self) -> list[Entry]:
         return self._look(lambda: self._core.entries)
 

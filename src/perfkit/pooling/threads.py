@@ -398,9 +398,9 @@ class Pool(PoolBase[C]):
             return
         self._lifetimes.record(max(0.0, self._timer() - entry.created))
         conn, core = entry.conn, self._core
-        close = self._options.close or getattr(type(conn), "close", None)
         try:
-            if close is not None and type(result := close(conn)) is CoroutineType:
+            close = self._closer(conn)
+            if close is not None and type(result := close()) is CoroutineType:
                 result.close()
                 reports.log_close_awaits(self.name)
         except BaseException:  # noqa: BLE001 (nobody is there to be told; the connection is out of the pool)
