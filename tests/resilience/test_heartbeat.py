@@ -276,6 +276,29 @@ def test_without_a_thread_to_be_had_it_is_a_miss_and_the_hooks_are_told_later(pe
         assert peer.told == [("lost", "peer")]
 
 
+SHORT_OF_THREADS = """
+import threading
+import perfkit
+beaten = threading.Event()
+heartbeat = perfkit.Heartbeat(beaten.set, every=0.01, name="peer")
+threading.stack_size(1 << 47)  # more than there is room for: no thread can be started
+try:
+    heartbeat.start()
+except RuntimeError as error:
+    assert str(error).startswith("heartbeat 'peer' can't beat: no thread is to be had for it"), error
+else:
+    raise AssertionError("it says that it beats")
+assert not heartbeat.is_running
+threading.stack_size(0)
+with heartbeat:
+    assert beaten.wait(20)
+"""
+
+
+def test_one_that_no_thread_is_to_be_had_for_says_so_and_may_be_started_later():
+    subprocess.run([sys.executable, "-W", "error", "-c", SHORT_OF_THREADS], check=True, timeout=60)
+
+
 def test_stats(peer):
     heartbeat = peer.heartbeat()
     before = heartbeat.stats()

@@ -407,11 +407,13 @@ class AsyncPool(PoolBase[C]):
 
     # -- upkeep, by one timer of the loop
 
-    def _ring_in(self, seconds: float) -> None:
+    def _ring_in(self, seconds: float) -> bool:
         if self._timer_handle is not None:
             self._timer_handle.cancel()
-        if self._loop is not None and not self._loop.is_closed():
-            self._timer_handle = self._loop.call_later(seconds, _ring, weakref.ref(self))
+        if self._loop is None or self._loop.is_closed():
+            return False
+        self._timer_handle = self._loop.call_later(seconds, _ring, weakref.ref(self))
+        return True
 
     def _keep_up(self) -> None:
         self._rings_at = math.inf

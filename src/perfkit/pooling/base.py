@@ -238,8 +238,8 @@ class PoolBase(Generic[C]):
         """Try the preferred factory; in the background."""
         raise NotImplementedError
 
-    def _ring_in(self, seconds: float) -> None:
-        """Have `_keep_up` called in so many seconds, and not when that was to be before."""
+    def _ring_in(self, seconds: float) -> bool:
+        """Have `_keep_up` called in so many seconds, and not when that was to be before; False if nobody can."""
         raise NotImplementedError
 
     # -- deciding
@@ -426,13 +426,14 @@ class PoolBase(Generic[C]):
 
     def _ring_by(self, when: float) -> None:
         """See to it that `_keep_up` is called by then."""
-        if when < self._rings_at:
-            self._rings_at = when
-            try:
-                self._ring_in(when - time.monotonic())
-            except BaseException:  # an interrupt; whoever comes next has it rung
+        if when >= self._rings_at:
+            return
+        self._rings_at, is_set = when, False
+        try:
+            is_set = self._ring_in(when - time.monotonic())
+        finally:
+            if not is_set:  # an interrupt, or no thread for it; whoever comes next has it rung
                 self._rings_at = math.inf
-                raise
 
     def _look_for_leaks(self) -> None:
         now = self._timer()

@@ -414,5 +414,5 @@ class Pool(PoolBase[C]):
     def _ring(self) -> None:
         self._do(Pool._keep_up, self)
 
-    def _ring_in(self, seconds: float) -> None:
-        self._alarm.set(seconds)
+    def _ring_in(self, seconds: float) -> bool:
+        return self._alarm.set(seconds)

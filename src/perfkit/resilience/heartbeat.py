@@ -117,7 +117,7 @@ class Heartbeat:
         """Beat from now on, at once for the first time; nothing happens if it does already.
 
         Raises RuntimeError if ``beat`` is a coroutine function and no event loop runs here, or it beats in another
-        loop.
+        loop; or if no thread is to be had for it.
         """
         from perfkit.resilience.pulse import new_pulse
 
@@ -128,7 +128,12 @@ class Heartbeat:
             self.stop()  # what a loop that is gone has left
             self._pulse = new_pulse(self, is_async=self._is_async)
             self._beats.start(self._timer())
-            self._pulse.set(0.0)
+            if not self._pulse.set(0.0):
+                self.stop()
+                raise RuntimeError(
+                    f"heartbeat {self.name!r} can't beat: no thread is to be had for it. start() it when there are"
+                    " fewer, and not at the interpreter's end"
+                )
 
     def stop(self) -> None:
         """Beat no more. A beat that has begun goes on to its end in a worker, and is cancelled in a task."""
