@@ -773,6 +773,20 @@ def test_warm_tells_at_once_what_no_waiting_mends(driver, server):
     assert ["does not try again at once" in note for note in caught.value.__notes__] == [True]
 
 
+def test_warm_waits_for_the_attempt_after_what_was_mended(driver, server):
+    clock = FakeClock()
+    pool = driver.pool(min_size=1, timer=clock)
+    server.error = TypeError("wrong password")
+    with pytest.raises(TypeError):
+        driver.warm(pool)
+    server.error = None
+    server.gate.clear()
+    clock.advance(60)
+    threading.Timer(0.1, server.gate.set).start()
+    driver.warm(pool)
+    assert pool.stats().size == 1
+
+
 def test_a_timeout_says_how_to_find_who_has_them(driver):
     pool = driver.pool(max_size=1)
     watched = driver.pool(max_size=1, leak_after=3600)

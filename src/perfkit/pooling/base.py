@@ -459,7 +459,8 @@ class PoolBase(Generic[C]):
 
     def _is_warm_or_never(self) -> bool:
         core = self._core
-        return core.is_closed or core.size >= core.min_size or (core.error is not None and core.is_final)
+        is_hopeless = core.error is not None and core.is_final and not core.connecting  # or that is an earlier error
+        return core.is_closed or core.size >= core.min_size or is_hopeless
 
     def _is_over(self) -> bool:
         return not (self._core.size or self._core.being_made or self._core.leaving)
