@@ -914,6 +914,36 @@ def test_all_of_several_factories_fail(driver):
     assert any("one" in note for note in caught.value.__cause__.__notes__)
 
 
+class Mute(Exception):
+    """Can't say what it is."""
+
+    def __str__(self):
+        raise ValueError("no words for it")
+
+
+def test_validate_raises_what_cannot_say_what_it_is(driver, server):
+    def validate(conn):
+        if conn.is_dead:
+            raise Mute
+
+    clock = FakeClock()
+    pool = driver.pool(validate=validate, validate_after=0, timer=clock)
+    driver.use(pool, lambda conn: setattr(conn, "is_dead", True))
+    clock.advance(5)
+    assert driver.use(pool) is None
+    assert (len(server.made), pool.stats().closed["dead"]) == (2, 1)
+
+
+def test_factories_raise_what_cannot_say_what_it_is(driver):
+    def failing():
+        raise Mute
+
+    pool = driver.pool(connect=[failing, failing])
+    with pytest.raises(Mute) as caught:
+        driver.acquire(pool, 0.05)
+    assert caught.value.__notes__[0] == "factory 0 before it: Mute"
+
+
 def test_an_open_breaker_is_told_at_once(driver, server):
     from perfkit import CircuitBreaker
 

@@ -12,6 +12,7 @@ from perfkit._base.logs import logger
 from perfkit.errors import BreakerOpen
 from perfkit.pooling.errors import PoolReentered, PoolTimeout
 from perfkit.pooling.sources import why_final
+from perfkit.resilience.attempts import described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,12 +154,12 @@ def log_failure(name: str, error: BaseException) -> None:
     """Log an attempt to connect that failed; a breaker's refusal is none."""
     if isinstance(error, BreakerOpen):
         return
-    logger("pooling").warning("%s could not connect: %s: %s", name, type(error).__name__, error)
+    logger("pooling").warning("%s could not connect: %s", name, described(error))
 
 
 def log_dead(name: str, why: object) -> None:
     """Log a connection that was found dead."""
-    said = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else why
+    said = described(why) if isinstance(why, Exception) else why
     logger("pooling").info("%s: a connection is dead (%s); it is replaced", name, said)
 
 

@@ -9,6 +9,7 @@ from perfkit._base.exceptions import annotate
 from perfkit.errors import BreakerOpen
 from perfkit.pooling.options import factories_of
 from perfkit.resilience import CircuitBreaker
+from perfkit.resilience.attempts import described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,5 +136,5 @@ def _told(errors: list[Exception]) -> Exception:
     for place, error in enumerate(errors):
         if error is not told:
             heading = f"factory {place} before it"
-            annotate(told, heading, f"{heading}: {type(error).__name__}: {error}")
+            annotate(told, heading, f"{heading}: {described(error)}")
     return told
