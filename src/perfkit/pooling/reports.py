@@ -7,12 +7,11 @@ import itertools
 import sys
 import warnings
 
-from perfkit._base.exceptions import annotate, outlined, to_raise
+from perfkit._base.exceptions import annotate, described, outlined, to_raise
 from perfkit._base.logs import logger
 from perfkit.errors import BreakerOpen
 from perfkit.pooling.errors import PoolReentered, PoolTimeout
 from perfkit.pooling.sources import why_final
-from perfkit.resilience.attempts import described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from inspect import isawaitable
 from types import CoroutineType
 
-from perfkit._base.exceptions import annotate
+from perfkit._base.exceptions import annotate, described
 from perfkit.errors import BreakerOpen
 from perfkit.pooling.options import factories_of
 from perfkit.resilience import CircuitBreaker
-from perfkit.resilience.attempts import described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from perfkit._base.exceptions import described
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
@@ -100,19 +102,8 @@ class Failures:
 
 
 _FEW = 6
-_WIDE = 200
 
 
 def heading_of(name: str) -> str:
     """Return what a note of ours begins with."""
     return f"perfkit.retry {name!r}"
-
-
-def described(error: BaseException) -> str:
-    """Return an error in one line that is not too long."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 (its own error is of no interest here)
-        text = ""
-    line = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
-    return line if len(line) <= _WIDE else f"{line[: _WIDE - 1]}…"

@@ -10,10 +10,10 @@ import weakref
 from contextvars import copy_context
 from types import CoroutineType
 
+from perfkit._base.exceptions import described
 from perfkit._base.logs import logger
 from perfkit._base.maintenance import Alarm
 from perfkit._base.workers import Workers
-from perfkit.resilience.attempts import described
 from perfkit.resilience.wrapping import refuse_coroutine
 
 TYPE_CHECKING = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from random import random
 
-from perfkit._base.exceptions import annotate
+from perfkit._base.exceptions import annotate, described
 from perfkit._base.logs import logger
 from perfkit.resilience.attempts import (
     ATTEMPTS,
@@ -13,7 +13,6 @@ from perfkit.resilience.attempts import (
     NOT_RETRYABLE,
     TIMEOUT,
     Failures,
-    described,
     heading_of,
     least_wait,
 )
