@@ -20,6 +20,7 @@ import pytest
 import perfkit
 from perfkit.errors import BreakerOpen
 from perfkit.resilience import BreakerStats, CircuitBreaker, entered
+from perfkit.resilience import breaker as breaker_module
 from perfkit.testing import FakeClock
 
 
@@ -706,7 +707,7 @@ def test_blocks_that_are_never_left_here_are_not_kept_without_end():
     context = contextvars.Context()
     for _ in range(3000):
         context.run(breaker.__enter__)
-    kept, block = 0, context[entered.entered]
+    kept, block = 0, context[breaker_module._entered]
     while block is not None:
         kept, block = kept + 1, block[entered.BELOW]
     assert kept <= entered.DEEPEST

@@ -6,6 +6,7 @@ import itertools
 import math
 import threading
 import time
+from contextvars import ContextVar
 
 from perfkit import registry
 from perfkit._base import fork
@@ -21,7 +22,6 @@ from perfkit.resilience.entered import (
     DEPTH,
     FRAME,
     PERIOD,
-    entered,
     find,
     frame_of_with,
     own,
@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 __all__ = ["CircuitBreaker"]
 
 _numbers = itertools.count(1)
+
+# The innermost block that the running thread or task is in, which has the one around it. They are no business of the
+# breaker's, which any number may be in. Not imported: CPython 3.11 calls the methods of what is the slow way.
+_entered: ContextVar[list[Any] | None] = ContextVar("perfkit_breakers_entered", default=None)
 
 
 def _refuse_arguments(args: tuple[Any, ...], _: dict[str, Any]) -> None:
@@ -281,15 +285,18 @@ class CircuitBreaker:
 
     def __enter__(self) -> Self:
         period, began = self._begin()
-        below = entered.get()
+        below = _entered.get()
         while below is not None and (below[BREAKER] is None or below[DEPTH] >= DEEPEST):
             below = below[BELOW]
-        frame = None if below is None or find(self, below) is None else frame_of_with()
-        entered.set([self, period, began, below, 1 if below is None else below[DEPTH] + 1, frame])
+        if below is None:
+            _entered.set([self, period, began, None, 1, None])
+        else:
+            frame = None if find(self, below) is None else frame_of_with()
+            _entered.set([self, period, began, below, below[DEPTH] + 1, frame])
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        block = find(self, entered.get())
+        block = find(self, _entered.get())
         if block is None:  # it was entered in another context, which nobody can look into
             return
         if block[FRAME] is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextvars import ContextVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ __all__ = [
     "DEPTH",
     "FRAME",
     "PERIOD",
-    "entered",
     "find",
     "frame_of_with",
     "own",
@@ -27,10 +25,7 @@ __all__ = [
 # Where one is in another of the same breaker, it says in which frame: a generator's may be left before those inside it.
 BREAKER, PERIOD, BEGAN, BELOW, DEPTH, FRAME = range(6)
 
-# The innermost block, which has the one around it. They are no business of the breaker's, which any number may be in.
-# One that is left elsewhere stays in here; but not many of them do.
-entered: ContextVar[list[Any] | None] = ContextVar("perfkit_breakers_entered", default=None)
-DEEPEST = 1000
+DEEPEST = 1000  # one that is left elsewhere stays among those around; but not many of them do
 
 _HANDING_ON = ("__enter__", "__exit__", "__aenter__", "__aexit__")
 
