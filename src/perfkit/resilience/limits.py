@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
+from perfkit._base.calling import objection_to
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 __all__ = [
@@ -93,24 +93,9 @@ def check_callable(function: object, name: str, call: str, arguments: int = 1) -
         return
     if not callable(function):
         raise TypeError(f"{name} must be a function, called as {call}, not {function!r}")
-    objection = _objection(function, arguments)
+    objection = objection_to(function, arguments)
     if objection is not None:
         raise TypeError(f"{name} is called as {call}, which {function!r} doesn't take: {objection}")
-
-
-def _objection(function: Callable[..., object], arguments: int) -> str | None:
-    """Return why a function can't be called with so many arguments, or None where it can, or doesn't tell."""
-    from inspect import signature
-
-    try:
-        shown = signature(function)
-    except (TypeError, ValueError):  # some that are written in C
-        return None
-    try:
-        shown.bind(*[None] * arguments)
-    except TypeError as error:
-        return str(error)
-    return None
 
 
 def check_hook(function: object, name: str, call: str, arguments: int = 1) -> None:
