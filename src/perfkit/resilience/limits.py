@@ -71,12 +71,19 @@ def check_errors(errors: object, name: str) -> tuple[type[Exception], ...]:
     kinds = errors if isinstance(errors, tuple) else (errors,)
     for kind in kinds:
         if not isinstance(kind, type) or not issubclass(kind, Exception):
-            why = ": what is none, such as KeyboardInterrupt and asyncio's CancelledError, is nobody's failure"
             raise TypeError(
-                f"{name} must be a subclass of Exception or a tuple of such, not {errors!r}"
-                f"{as_tuple(errors, name) or why}"
+                f"{name} must be a subclass of Exception or a tuple of such, not {errors!r}{_hint(errors, kind, name)}"
             )
     return kinds
+
+
+def _hint(errors: object, kind: object, name: str) -> str:
+    """Return what else is to be said of what is no exception type."""
+    if isinstance(kind, type) and issubclass(kind, BaseException):
+        return ": what is none, such as KeyboardInterrupt and asyncio's CancelledError, is nobody's failure"
+    if callable(kind) and not isinstance(kind, type):
+        return ": a function may be given to a retry's `on`, not here"
+    return as_tuple(errors, name)
 
 
 def as_tuple(errors: object, name: str) -> str:
