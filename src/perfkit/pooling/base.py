@@ -187,9 +187,12 @@ class PoolBase(Generic[C]):
         raise TypeError(f"{self!r} can't be copied or pickled: hand it to threads as it is; make one in each process")
 
     def __repr__(self) -> str:
+        return self._shown_as(type(self).__name__, self.name)
+
+    def _shown_as(self, kind: str, name: str) -> str:
         core = self._core
         state = " closed" if core.is_closed else ""
-        return f"<{type(self).__name__} {self.name!r}{state} size={core.size}/{core.max_size} idle={len(core.idle)}>"
+        return f"<{kind} {name!r}{state} size={core.size}/{core.max_size} idle={len(core.idle)}>"
 
     def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:  # this module's names may be gone
         for entry in getattr(self, "_idle", ()):  # nobody is left who would take it for lost
