@@ -1380,6 +1380,8 @@ def test_a_wrong_call_names_the_pool(cls):
         cls(object, maxsize=3)
     with pytest.raises(TypeError, match=rf"^{name}\(\) missing 1 required positional argument: 'connect'"):
         cls()
+    with pytest.raises(TypeError, match=rf"^{name}\.resize\(\) takes 1 positional argument"):
+        cls(object).resize(0)
 
 
 def test_the_signature_of_an_async_pool_shows_coroutine_functions():

@@ -66,6 +66,7 @@ class AsyncPool(PoolBase[C]):
             "AsyncPool",
             connect="Callable[[], Awaitable[C]] | Sequence[Callable[[], Awaitable[C]]]",
         )
+        resize = named(PoolBase.resize, "AsyncPool.resize")
     else:
 
         def __init__(

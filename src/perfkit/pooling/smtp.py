@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from perfkit import registry
@@ -228,7 +228,7 @@ class SMTPPool:
             crew.give_account(error)
             raise
 
-    def connection(self) -> AbstractContextManager[smtplib.SMTP]:
+    def connection(self) -> SMTPLease:
         """Lend a connection as a plain `smtplib.SMTP`, connected and logged in: ``with pool.connection() as smtp: …``.
 
         For what `send` doesn't do, and for code that there is. Don't keep it beyond the block. A connection that is

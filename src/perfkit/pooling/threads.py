@@ -117,6 +117,7 @@ class Pool(PoolBase[C]):
 
     if not TYPE_CHECKING:
         __init__ = named(PoolBase.__init__, "Pool")
+        resize = named(PoolBase.resize, "Pool.resize")
 
     _barging = 100e-6
     _may_await = False
