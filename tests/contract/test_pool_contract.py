@@ -1,12 +1,16 @@
 """What `Pool` and `AsyncPool` both keep: one suite, run over threads and over tasks."""
 
 import asyncio
+import contextlib
 import copy
+import functools
 import gc
 import inspect
 import logging
 import math
 import pickle
+import re
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -130,6 +134,10 @@ class Threads:
     def warm(self, pool, timeout=None):
         return pool.warm(timeout)
 
+    def enter(self, pool):
+        with pool:
+            pass
+
     def close(self, pool, timeout=5.0):
         return pool.close(timeout)
 
@@ -215,6 +223,13 @@ class Tasks:
 
     def warm(self, pool, timeout=None):
         return self._step(pool.warm(timeout))
+
+    def enter(self, pool):
+        async def enter():
+            async with pool:
+                pass
+
+        return self._step(enter())
 
     def close(self, pool, timeout=5.0):
         return self._step(pool.aclose(timeout))
@@ -366,15 +381,67 @@ def test_discarded(driver, server):
     assert pool.stats().closed["discarded"] == 2
 
 
-def test_an_exception_goes_through_and_the_connection_serves_on(driver):
-    pool = driver.pool()
+def fail(conn):
+    raise KeyError("mine")
 
-    def fail(conn):
-        raise KeyError("mine")
 
+@pytest.mark.parametrize("hook", ["validate", "reset"])
+def test_an_exception_goes_through_and_what_a_hook_finds_sound_serves_on(driver, hook):
+    pool = driver.pool(**{hook: driver.asked(hook)})
     with pytest.raises(KeyError, match="mine"):
         driver.use(pool, fail)
     assert driver.use(pool, lambda conn: conn.number) == 0
+
+
+def test_after_an_exception_it_is_closed_where_nothing_tells_whether_it_works(driver, server):
+    pool = driver.pool()
+    with pytest.raises(KeyError, match="mine"):
+        driver.use(pool, fail)
+    driver.until(server.made[0].closed.is_set)
+    assert driver.use(pool, lambda conn: conn.number) == 1
+    assert pool.stats().closed["discarded"] == 1
+
+
+def test_without_hooks_a_restart_costs_one_error_a_connection(driver, server):
+    pool = driver.pool(max_size=2)
+    first = [driver.acquire(pool), driver.acquire(pool)]
+    for conn in first:
+        driver.run(pool.release, conn)
+    for conn in server.made:
+        conn.is_dead = True
+
+    def ask(conn):
+        if conn.is_dead:
+            raise BrokenPipeError
+        return conn.number
+
+    outcomes = []
+    for _ in range(6):
+        try:
+            outcomes.append(driver.use(pool, ask))
+        except BrokenPipeError:
+            outcomes.append("broken")
+    assert outcomes == ["broken", "broken", 2, 2, 2, 2]
+
+
+def test_what_release_takes_back_is_taken_for_one_that_works(driver):
+    pool = driver.pool()
+    conn = driver.acquire(pool)
+    driver.run(pool.release, conn)
+    assert driver.acquire(pool) is conn
+    driver.run(pool.discard, conn)
+    assert driver.use(pool, lambda conn: conn.number) == 1
+
+
+def test_after_an_exception_it_is_reset_and_validated(driver, server):
+    pool = driver.pool(reset=driver.asked("reset"), validate=driver.asked("validate"), validate_after=1000)
+    with pytest.raises(KeyError, match="mine"):
+        driver.use(pool, fail)
+    driver.until(lambda: pool.stats().idle == 1)
+    assert server.made[0].resets == 1
+    server.made[0].is_dead = True
+    server.reset = lambda conn: None
+    assert driver.use(pool, lambda conn: conn.number) == 1
 
 
 def test_after_an_exception_it_is_validated(driver, server):
@@ -543,13 +610,15 @@ def test_a_validation_that_never_says_yes_makes_no_storm(driver, server):
     assert len(server.attempts) == 3
 
 
-def test_connect_returns_what_it_has_returned_before(driver):
+def test_connect_returns_what_it_has_returned_before(driver, caplog):
     conn = Conn(0)
     pool = driver.pool(connect=lambda: conn, max_size=2)
     assert driver.acquire(pool) is conn
-    with pytest.raises(errors.PoolTimeout) as caught:
-        driver.acquire(pool, 0.05)
-    assert "has to make a new one" in str(caught.value.__cause__)
+    with caplog.at_level(logging.WARNING, "perfkit.pooling"):
+        for _ in range(2):
+            with pytest.raises(TypeError, match="has to make a new one"):
+                driver.acquire(pool, PATIENCE)
+    assert "has to make a new one" in caplog.text
     driver.run(pool.release, conn)
     assert driver.use(pool, lambda conn: conn) is conn
 
@@ -648,6 +717,23 @@ def test_resize(driver, server):
     assert pool.stats().max_size == 5
 
 
+def test_warm_makes_one_where_none_is_to_be_kept(driver, server):
+    pool = driver.pool(reset=driver.asked("reset"), max_uses=1, max_waiting=0, backoff=(0.005, 0.005))
+    driver.warm(pool)
+    driver.warm(pool)
+    assert (len(server.made), pool.stats().idle, pool.stats().acquired) == (1, 1, 0)
+    driver.close(pool)
+    with pytest.raises(errors.PoolClosed):
+        driver.warm(pool)
+
+
+def test_warm_tells_why_there_is_none(driver, server):
+    server.error = ConnectionRefusedError("nobody there")
+    pool = driver.pool(backoff=(0.005, 0.005))
+    with pytest.raises(ConnectionRefusedError, match="nobody there"):
+        driver.warm(pool, 0.05)
+
+
 def test_warm_and_min_size_is_kept(driver, server):
     pool = driver.pool(min_size=3)
     assert server.made == []
@@ -666,7 +752,8 @@ def test_the_error_of_connect_when_the_time_is_up(driver, server):
     pool = driver.pool(backoff=(0.005, 0.02))
     with pytest.raises(ConnectionRefusedError, match="nobody there") as caught:
         driver.acquire(pool, 0.2)
-    assert "could not connect within 0.2 s" in caught.value.__notes__[0]
+    failures = re.search(r"could not connect within 0.2 s, in (\d+) attempts", caught.value.__notes__[0])
+    assert 3 <= int(failures[1]) <= pool.stats().errors
     assert caught.value is not server.error
     assert 3 <= len(server.attempts) <= 60
     assert pool.stats().errors == len(server.attempts) - pool.stats().connecting
@@ -691,7 +778,7 @@ def test_a_fault_of_the_program_is_told_at_once(driver, server, error):
             driver.acquire(pool, PATIENCE)
         assert caught.value.args == error.args
         why = f"{type(error).__name__} is taken for a mistake of the program, which no second try mends"
-        assert caught.value.__notes__ == [f"orders could not connect, and does not try again at once: {why}"]
+        assert caught.value.__notes__ == [f"'orders' could not connect, and does not try again at once: {why}"]
     assert pool.stats().timeouts == 0
 
 
@@ -1185,11 +1272,13 @@ def test_what_is_made_when_it_is_closed_is_closed(driver, server):
     driver.until(lambda: server.made and server.made[0].closed.is_set())
 
 
-def test_a_close_that_fails_is_logged(driver, caplog):
-    def close(conn):
+def close_badly(conn):
+    if conn.number == 0:
         raise OSError("can't")
 
-    driver.server.close = close
+
+def test_a_close_that_fails_is_logged(driver, caplog):
+    driver.server.close = close_badly
     pool = driver.pool()
     with caplog.at_level(logging.WARNING, "perfkit.pooling"):
         driver.use(pool)
@@ -1255,6 +1344,60 @@ def test_an_aclose_goes_before_a_close(make):
     assert asyncio.run(main()).closed == 1
 
 
+@pytest.mark.parametrize("end", ["dead", "discarded"])
+def test_that_a_broken_one_can_not_be_closed_is_no_surprise(driver, server, caplog, end):
+    server.close = close_badly
+    pool = driver.pool(validate=driver.asked("validate"), validate_after=0)
+    conn = driver.acquire(pool)
+    conn.is_dead = True
+    with caplog.at_level(logging.INFO, "perfkit.pooling"):
+        driver.run(pool.discard if end == "discarded" else pool.release, conn)
+        assert driver.use(pool, lambda conn: conn.number) == 1
+        driver.until(lambda: "failed, too: OSError: can't" in caplog.text)
+    assert pool.stats().closed[end] == 1
+    said = [record for record in caplog.records if record.args[0] == pool.name]
+    assert {(record.levelno, record.exc_info) for record in said} == {(logging.INFO, None)}
+
+
+def test_that_it_has_connected_again_is_logged(driver, server, caplog):
+    pool = driver.pool(backoff=(0.005, 0.005), name="orders")
+    with caplog.at_level(logging.INFO, "perfkit.pooling"):
+        driver.use(pool)
+        assert "connected again" not in caplog.text
+        server.error = ConnectionRefusedError()
+        conn = driver.acquire(pool)
+        waiter = driver.start_acquire(pool, PATIENCE)
+        driver.until(lambda: pool.stats().errors >= 2)
+        server.error = None
+        waiter()
+        driver.run(pool.release, conn)
+        driver.until(lambda: "'orders': connected again" in caplog.text)
+    assert re.search(r"after the first of \d+ attempts that failed", caplog.text)
+
+
+@pytest.mark.parametrize("hook", ["validate", "reset"])
+def test_a_hook_that_is_wrong_is_told_aloud_once(driver, server, caplog, hook):
+    def wrong(conn):
+        return conn.ping()
+
+    pool = driver.pool(**{hook: wrong}, validate_after=0, timer=(clock := FakeClock()))
+    with caplog.at_level(logging.INFO, "perfkit.pooling"):
+        for number in range(3):
+            driver.use(pool)
+            driver.until(lambda number=number: len(server.made) > number)
+            clock.advance(2)
+    told = [record for record in caplog.records if "no connection is ever used twice" in record.getMessage()]
+    assert [record.levelname for record in told] == ["WARNING"]
+    assert f"{hook}() raised AttributeError" in told[0].getMessage()
+
+
+def test_a_closed_pool_is_not_entered(driver):
+    pool = driver.pool()
+    driver.close(pool)
+    with pytest.raises(errors.PoolClosed):
+        driver.enter(pool)
+
+
 # -- arguments
 
 
@@ -1293,6 +1436,51 @@ def test_bad_arguments(driver, options, says):
 def test_connect_is_no_function(cls, connect):
     with pytest.raises(TypeError, match="connect must be a function"):
         cls(connect)
+
+
+@pytest.mark.parametrize("cls", [Pool, AsyncPool])
+def test_a_connection_is_no_connect(cls):
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        assert callable(db)
+        with pytest.raises(TypeError, match=r"looks like one that was made: write `lambda: \.\.\.`"):
+            cls(db)
+
+
+@pytest.mark.parametrize("cls", [Pool, AsyncPool])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"connect": lambda address: address}, r"connect is called as connect\(\), which .* doesn't take: missing"),
+        ({"connect": [object, lambda address: address]}, r"connect is called as connect\(\)"),
+        ({"validate": lambda: True}, r"validate is called as validate\(conn\), which .* doesn't take: too many"),
+        ({"reset": lambda: True}, r"reset is called as reset\(conn\)"),
+        ({"close": lambda conn, how: True}, r"close is called as close\(conn\)"),
+    ],
+)
+def test_what_can_not_be_called_as_it_will_be(cls, arguments, says):
+    with pytest.raises(TypeError, match=says):
+        cls(**{"connect": object, **arguments})
+
+
+@pytest.mark.parametrize("wrap", [lambda connect: connect, functools.partial, lambda connect: [object, connect]])
+def test_threads_can_not_await_connect(wrap):
+    async def connect():
+        return object()
+
+    with pytest.raises(TypeError, match="connect is a coroutine function, which a Pool can't await"):
+        Pool(wrap(connect))
+
+
+def test_what_awaits_a_coroutine_function_itself_is_none():
+    async def make():
+        return "made"
+
+    @functools.wraps(make)
+    def connect():
+        return asyncio.run(make())
+
+    with Pool(connect) as pool, pool.connection() as conn:
+        assert conn == "made"
 
 
 @pytest.mark.parametrize("name", ["validate", "reset", "close"])
@@ -1337,6 +1525,8 @@ def test_a_wrong_call_names_the_pool(cls):
         cls(object, maxsize=3)
     with pytest.raises(TypeError, match=rf"^{name}\(\) missing 1 required positional argument: 'connect'"):
         cls()
+    with pytest.raises(TypeError, match=rf"^{name}\.resize\(\) takes 1 positional argument"):
+        cls(object).resize(0)
 
 
 def test_the_signature_of_an_async_pool_shows_coroutine_functions():

@@ -528,6 +528,27 @@ def test_a_loop_that_ends_in_the_middle(server):
     assert pool.stats().waiting == 0
     with pytest.raises(errors.PoolLoopError, match="belongs to the event loop it was first used in"):
         run(take(pool))
+    run(pool.aclose())
+
+
+def test_a_pool_whose_loop_is_closed_is_closed_elsewhere(server):
+    loop = asyncio.new_event_loop()
+    pool = server.pool(max_size=2)
+    lent = loop.run_until_complete(pool.acquire())
+    loop.run_until_complete(take(pool))
+    loop.close()
+    run(pool.aclose())
+    run(pool.aclose())
+    pool.release(lent)
+    figures = pool.stats()
+    assert (figures.size, figures.idle, figures.closed["closed"]) == (0, 0, 2)
+    with pytest.raises(errors.PoolClosed):
+        run(enter(pool))
+
+
+async def enter(pool):
+    async with pool:
+        pass
 
 
 def test_a_loop_that_is_closed_under_waiting_tasks(server):
@@ -548,7 +569,6 @@ CALLS = {
     "acquire": lambda pool: pool.acquire(),
     "connection": take_by_with,
     "warm": lambda pool: pool.warm(),
-    "aclose": lambda pool: pool.aclose(),
 }
 
 

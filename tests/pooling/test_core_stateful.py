@@ -398,7 +398,7 @@ class Pool(RuleBasedStateMachine):
         except PoolClosed:
             assert self.core.is_closed
             return
-        assert is_warm == (self.core.size >= self.core.min_size)
+        assert is_warm == (self.core.size >= max(1, self.core.min_size))
 
     @rule()
     def drain(self):

@@ -868,6 +868,8 @@ WRONG = [
     ({"on": ()}, ValueError, "so it would never open: name what does, or slow_call"),
     ({"ignore": asyncio.CancelledError}, TypeError, "ignore must be a subclass of Exception"),
     ({"on_change": 3}, TypeError, r"on_change must be a function, called as on_change\(breaker, old, new\), not 3"),
+    ({"on": lambda error: True}, TypeError, "a function may be given to a retry's `on`, not here"),
+    ({"on": "x"}, TypeError, "on must be a subclass of Exception or a tuple of such, not 'x'$"),
     ({"on_change": later}, TypeError, "on_change must be a plain function, .*: nobody would await it"),
     ({"timer": 3}, TypeError, "timer must be a function that returns seconds"),
 ]

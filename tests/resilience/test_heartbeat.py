@@ -357,8 +357,11 @@ def test_what_a_hook_raised_is_said(peer, eventually):
         (lambda heartbeat: tell(), "nobody would await"),
     ]:
         with peer.heartbeat(on_lost=hook, every=30, misses=1) as heartbeat:
-            eventually(lambda heartbeat=heartbeat: (heartbeat.last_error or "").startswith("on_lost() raised "))
-        assert says in heartbeat.last_error
+            eventually(lambda heartbeat=heartbeat: heartbeat.last_hook_error is not None)
+        assert heartbeat.last_hook_error == heartbeat.stats().last_hook_error
+        assert heartbeat.last_hook_error.startswith("on_lost() raised ")
+        assert says in heartbeat.last_hook_error
+        assert heartbeat.last_error == "beat() returned False"
 
 
 def test_a_coroutine_is_no_function(peer):
@@ -701,7 +704,11 @@ WRONG = [
     ({"timeout": -1}, ValueError, "timeout must be more than 0 seconds"),
     ({"misses": 0}, ValueError, "misses must be a whole number from 1"),
     ({"on_lost": 3}, TypeError, r"on_lost must be a function, called as on_lost\(heartbeat\), not 3"),
-    ({"on_back": coroutine_function}, TypeError, "on_back must be a plain function, .*: nobody would await it"),
+    (
+        {"on_back": coroutine_function},
+        TypeError,
+        "on_back must be a plain function where beat is one, .*: make beat a coroutine",
+    ),
     ({"timer": 3}, TypeError, "timer must be a function that returns seconds"),
 ]
 

@@ -27,7 +27,7 @@ from perfkit.pooling.errors import NotLent
 from perfkit.pooling.lent import Lent
 from perfkit.pooling.options import Options, check_sizes, refuse_coroutine_functions
 from perfkit.pooling.pauses import pause_of
-from perfkit.pooling.sources import sources_of, why_final
+from perfkit.pooling.sources import is_mistake, sources_of, why_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class PoolBase(Generic[C]):
             timer=timer,
         )
         if not self._may_await:
-            refuse_coroutine_functions(validate=validate, reset=reset, close=close)
+            refuse_coroutine_functions(connect, validate=validate, reset=reset, close=close)
         self.name = reports.name_of(name, connect)
         self._sources = sources_of(connect, breaker, self.name)
         self._timer = timer
@@ -110,6 +110,7 @@ class PoolBase(Generic[C]):
         self._context = copy_context()
         self._waits, self._lifetimes = LatencyRecorder(), LatencyRecorder()
         self._timeouts = 0
+        self._mistaken: set[str] = set()  # which of the program's functions have seemed to be wrong
         self._begin()
         fork.around(self)
         registry.register(self, part="pooling")
@@ -128,6 +129,8 @@ class PoolBase(Generic[C]):
     def release(self, conn: C) -> None:
         """Give back a connection that `acquire` took. Never blocks, but for a thread's ``reset``.
 
+        It is taken for one that works: what has failed in your hands is for `discard`.
+
         Raises NotLent for one that isn't lent: released twice, not this pool's, or lent by ``with``, which gives back
         by itself.
         """
@@ -139,6 +142,8 @@ class PoolBase(Generic[C]):
 
     def discard(self, conn: C) -> None:
         """Have a connection that is lent closed instead of lent again; one lent by ``with``, when that ends.
+
+        For one that may not work any more, as after an exception: `release` asks nothing.
 
         Raises NotLent for one that isn't lent.
         """
@@ -182,9 +187,12 @@ class PoolBase(Generic[C]):
         raise TypeError(f"{self!r} can't be copied or pickled: hand it to threads as it is; make one in each process")
 
     def __repr__(self) -> str:
+        return self._shown_as(type(self).__name__, self.name)
+
+    def _shown_as(self, kind: str, name: str) -> str:
         core = self._core
         state = " closed" if core.is_closed else ""
-        return f"<{type(self).__name__} {self.name!r}{state} size={core.size}/{core.max_size} idle={len(core.idle)}>"
+        return f"<{kind} {name!r}{state} size={core.size}/{core.max_size} idle={len(core.idle)}>"
 
     def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:  # this module's names may be gone
         for entry in getattr(self, "_idle", ()):  # nobody is left who would take it for lost
@@ -214,8 +222,11 @@ class PoolBase(Generic[C]):
         """Take in what has come back, if that is possible now."""
         raise NotImplementedError
 
-    def _was_reset(self, entry: Entry) -> bool:
-        """Reset a connection that came back; False if it isn't to be given back now."""
+    def _was_reset(self, entry: Entry, *, is_sound: bool = True) -> bool:
+        """Reset a connection that came back; False if it isn't to be given back now.
+
+        ``is_sound``: it is trusted then, if it is given back later.
+        """
         raise NotImplementedError
 
     def _do(self, work: Callable[[Any], Any], thing: Any) -> None:
@@ -321,13 +332,18 @@ class PoolBase(Generic[C]):
             entry.trusted_until = min(entry.expires_at, self._timer() + self._options.validate_after)
 
     def _give_after(self, entry: Entry, kind: type[BaseException]) -> None:
-        """Take back what an exception has ended the use of."""
-        if not issubclass(kind, Exception):
+        """Take back what an exception has ended the use of, unless nothing can tell whether it still works."""
+        options = self._options
+        if not issubclass(kind, Exception) or (options.validate is None and options.reset is None):
             self._drop(entry)
-        elif self._options.reset is None or entry.is_over or self._was_reset(entry):
-            if self._options.validate is not None:
-                entry.trusted_until = -math.inf
+        elif options.reset is None or entry.is_over or self._was_reset(entry, is_sound=False):
+            self._distrust(entry)
             self._give_back(entry)
+
+    def _distrust(self, entry: Entry) -> None:
+        """Have a connection validated before it is lent."""
+        if self._options.validate is not None:
+            entry.trusted_until = -math.inf
 
     def _drop(self, entry: Entry) -> None:
         entry.retire("discarded")
@@ -339,6 +355,10 @@ class PoolBase(Generic[C]):
             entry = self._idle.pop()
         except IndexError:  # somebody has taken it
             return
+        self._give_back(entry)
+
+    def _return_unused(self, entry: Entry) -> None:
+        entry.uses -= 1
         self._give_back(entry)
 
     def _give_back(self, entry: Entry) -> None:
@@ -353,6 +373,22 @@ class PoolBase(Generic[C]):
         if not is_alive:
             reports.log_dead(self.name, f"validate() returned {answer!r}")
         return is_alive
+
+    def _validate_failed(self, error: Exception) -> None:
+        """Say that a connection is taken for dead; aloud, and once, if the program seems to be at fault."""
+        if is_mistake(error) and "validate" not in self._mistaken:
+            self._mistaken.add("validate")
+            reports.log_mistake(self.name, "validate", error)
+        else:
+            reports.log_dead(self.name, error)
+
+    def _reset_failed(self, error: Exception) -> None:
+        """Say that a connection is closed; with more words, and once, if the program seems to be at fault."""
+        if not is_mistake(error):
+            reports.log_reset(self.name, error)
+        elif "reset" not in self._mistaken:
+            self._mistaken.add("reset")
+            reports.log_mistake(self.name, "reset", error)
 
     # -- for the drivers
 

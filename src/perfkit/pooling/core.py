@@ -107,7 +107,9 @@ class Core:
         self._entries: dict[int, weakref.ref[Entry]] = {}
         self._peak = 0
         self._backoff = backoff
-        self._failures = 0  # in a row
+        self.failed_in_row = 0  # attempts
+        self._failing_since = math.nan
+        self._failures = 0  # in a row, those at once counted as one
         self._random = random
 
     @classmethod
@@ -157,7 +159,7 @@ class Core:
             del self.waiting[ticket]
             self.turned_away += 1
             raise PoolFull(
-                f"{self.name}: as many callers wait for a connection already as may (max_waiting={self.max_waiting})",
+                f"{self.name!r}: as many callers wait for a connection already as may (max_waiting={self.max_waiting})",
                 pool=self.name,
             )
 
@@ -184,7 +186,7 @@ class Core:
     def check_open(self) -> None:
         """Raise PoolClosed if it is."""
         if self.is_closed:
-            raise PoolClosed(f"{self.name} is closed: no connection can be had from it", pool=self.name)
+            raise PoolClosed(f"{self.name!r} is closed: no connection can be had from it", pool=self.name)
 
     # -- one comes back
 
@@ -254,12 +256,16 @@ class Core:
         """Take a new connection."""
         if any(other.known() is entry.conn for other in self.entries):
             twice = TypeError(
-                f"{self.name}: connect() returned a connection that the pool has already; it has to make a new one"
+                f"{self.name!r}: connect() returned a connection that the pool has already; it has to make a new one"
             )
+            attempt.objection = twice
+            self._fail_all(twice)  # who waits for what is lent would never learn it
             self.failed(attempt, twice, now, is_final=True)
             return
         self._end(attempt)
-        self.error, self.is_final, self.retry_at, self._failures = None, False, -math.inf, 0
+        if self.failed_in_row:
+            attempt.mended = (self.failed_in_row, now - self._failing_since)
+        self.error, self.is_final, self.retry_at, self._failures, self.failed_in_row = None, False, -math.inf, 0, 0
         self.note_peak()
         self._entries[id(entry)] = weakref.ref(entry)
         entry.is_over = False
@@ -283,6 +289,9 @@ class Core:
         """
         self._end(attempt)
         self.errors += 1
+        if not self.failed_in_row:
+            self._failing_since = now
+        self.failed_in_row += 1
         if is_final and self.error is not None and not self.is_final:
             error.__cause__ = self.error  # what a breaker opened for says more than that it is open
         self.error, self.is_final = error, is_final
@@ -364,11 +373,11 @@ class Core:
         return self.connecting + self.probing
 
     def warm(self, now: float) -> bool:
-        """Begin to connect what ``min_size`` asks for; True if it is there."""
+        """Begin to connect what ``min_size`` asks for; True if it is there, and one at least."""
         self.check_open()
         self.is_used = True
         self._plan(now)
-        return self.size >= self.min_size
+        return self.size >= max(1, self.min_size)
 
     def drain(self, now: float, reason: str = "drained", which: Callable[[Entry], bool] | None = None) -> None:
         """Have every connection (or those) closed: the idle ones now, the others when they come back."""
@@ -392,7 +401,7 @@ class Core:
     def shut(self, now: float) -> None:
         """Close the pool: idle ones now, the others when they come back. Who waits gets PoolClosed."""
         self.is_closed = True
-        self._fail_all(PoolClosed(f"{self.name} was closed while a connection was waited for", pool=self.name))
+        self._fail_all(PoolClosed(f"{self.name!r} was closed while a connection was waited for", pool=self.name))
         self._retire(self.entries, "closed", now)
         self._close_the_rest()
 
@@ -454,6 +463,7 @@ class Core:
         self.note_peak()
         if reason != "lost":
             self.leaving[id(entry)] = entry
+        entry.retired = entry.retired or reason
         entry.is_over = True
         self.size -= 1
         self.past_uses += entry.uses

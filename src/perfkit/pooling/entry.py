@@ -83,13 +83,15 @@ class Entry:
 class Attempt:
     """A connection that is being made; if nobody comes to make it, an end like an entry's."""
 
-    __slots__ = ("generation", "is_over", "is_probe", "lost")
+    __slots__ = ("generation", "is_over", "is_probe", "lost", "mended", "objection")
 
     def __init__(self, generation: int, lost: deque[Entry | Attempt], *, is_probe: bool = False) -> None:
         self.generation = generation
         self.is_probe = is_probe  # beside those that are wanted
         self.lost = lost
         self.is_over = True  # not begun yet
+        self.objection: Exception | None = None  # why what it made is no connection
+        self.mended: tuple[int, float] | None = None  # how many failed before it, and how long ago that began
 
     def __del__(self) -> None:
         if not getattr(self, "is_over", True):  # an interrupt may have struck before it was whole

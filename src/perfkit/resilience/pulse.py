@@ -139,7 +139,7 @@ def _refuse_awaitable(told: object) -> None:
     """Raise TypeError for a coroutine that a hook has returned, where there is no loop to await it."""
     if isinstance(told, CoroutineType):
         told.close()
-        raise TypeError("a hook returned a coroutine, which nobody would await: beat is no coroutine function")
+        raise TypeError("a hook returned a coroutine, which nobody would await: make beat a coroutine function too")
 
 
 def raised(error: BaseException) -> str:
