@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-__all__ = ["named", "refusing"]
+__all__ = ["named", "objection_to", "refusing"]
 
 
 def named(function: F, name: str, **annotations: str) -> F:
@@ -28,6 +28,21 @@ def named(function: F, name: str, **annotations: str) -> F:
     made.__doc__, made.__module__, made.__qualname__ = function.__doc__, function.__module__, name
     copy: F = made
     return copy
+
+
+def objection_to(function: Callable[..., object], arguments: int) -> str | None:
+    """Return why a function can't be called with so many arguments, or None where it can, or doesn't tell."""
+    from inspect import signature
+
+    try:
+        shown = signature(function)
+    except (TypeError, ValueError):  # some that are written in C
+        return None
+    try:
+        shown.bind(*[None] * arguments)
+    except TypeError as error:
+        return str(error)
+    return None
 
 
 def refusing(refuse: Callable[[tuple[Any, ...], dict[str, Any]], None]) -> Callable[[F], F]:

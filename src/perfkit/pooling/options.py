@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from functools import partial
+from inspect import iscoroutinefunction
 
+from perfkit._base.calling import objection_to
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 
 TYPE_CHECKING = False
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-__all__ = ["Options", "check_backoff", "check_sizes", "closing_of", "factories_of", "wait_of"]
+__all__ = ["Options", "check_backoff", "check_sizes", "factories_of", "wait_of"]
 
 
 class Options:
@@ -52,6 +53,7 @@ class Options:
         for name, function in {"validate": validate, "reset": reset, "close": close}.items():
             if function is not None and not callable(function):
                 raise TypeError(f"{name} must be a function of a connection, or None, not {function!r}")
+            _check_takes(function, name, f"{name}(conn)", 1)
         if not callable(timer):
             raise TypeError(f"timer must be a function that returns seconds, such as time.monotonic, not {timer!r}")
         self.validate, self.reset, self.close, self.timer = validate, reset, close, timer
@@ -64,11 +66,35 @@ def factories_of(connect: object) -> list[Callable[[], Any]]:
         raise TypeError(
             f"connect must be a function that returns a new connection, or a list of such functions, not {connect!r}"
         )
+    for factory in factories:
+        if _can_be_closed(factory):
+            raise TypeError(
+                f"connect must be a function that makes a connection, not {factory!r}, which looks like one that was"
+                " made: write `lambda: ...` around what makes it"
+            )
+        _check_takes(factory, "connect", "connect()", 0)
     return list(factories)  # type: ignore[arg-type]  # all can be called
 
 
-def refuse_coroutine_functions(**functions: object) -> None:
+def _can_be_closed(factory: object) -> bool:
+    """Tell whether this is a thing with a ``close()``, as connections have; some of them can be called, too."""
+    return any(callable(getattr(type(factory), name, None)) for name in ("close", "aclose"))
+
+
+def _check_takes(function: Any, name: str, call: str, arguments: int) -> None:
+    """Raise TypeError for a function that shows that it can't be called so."""
+    objection = None if function is None else objection_to(function, arguments)
+    if objection is not None:
+        raise TypeError(f"{name} is called as {call}, which {function!r} doesn't take: {objection}")
+
+
+def refuse_coroutine_functions(connect: object, **functions: object) -> None:
     """Raise TypeError for what threads would have to await."""
+    # Of what wraps a coroutine function nobody knows whether it awaits it, so only its result tells.
+    if any(iscoroutinefunction(factory) for factory in factories_of(connect)):
+        raise TypeError(
+            "connect is a coroutine function, which a Pool can't await: give an ordinary one, or use AsyncPool"
+        )
     for name, function in functions.items():
         if function is not None and kind_of(function) == COROUTINE_FUNCTION:
             raise TypeError(
@@ -91,16 +117,6 @@ def check_backoff(backoff: object) -> tuple[float, float]:
     if first > most:
         raise ValueError(f"backoff's first pause must be at most the longest, not {first!r} with {most!r}")
     return first, most
-
-
-def closing_of(conn: Any, close: Callable[[Any], object] | None, *names: str) -> Callable[[], object] | None:
-    """Return what closes a connection: the pool's ``close``, or the first of these methods that it has.
-
-    It is asked itself, not its class: what wraps a connection may hand on its attributes.
-    """
-    if close is not None:
-        return partial(close, conn)
-    return next((method for name in names if callable(method := getattr(conn, name, None))), None)
 
 
 def wait_of(timeout: float | None, default: float) -> float:

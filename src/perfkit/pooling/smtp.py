@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from perfkit import registry
 from perfkit.pooling.smtp_crew import Crew
 from perfkit.pooling.smtp_errand import Errand, SessionEnds
-from perfkit.pooling.smtp_lent import LentSMTP
+from perfkit.pooling.smtp_lent import LentSMTP, SMTPLease
 from perfkit.pooling.smtp_message import check_are_many, prepare
 from perfkit.pooling.smtp_options import options_of
 from perfkit.pooling.smtp_stats import SMTPStats, Tally
@@ -145,7 +145,7 @@ class SMTPPool:
         registry.register(self, part="pooling")
 
     def __repr__(self) -> str:
-        return f"<perfkit.SMTPPool {self._options.terms.server}>"
+        return self._pool._shown_as("SMTPPool", self.name)
 
     def __enter__(self) -> SMTPPool:
         return self
@@ -230,13 +230,16 @@ class SMTPPool:
             crew.give_account(error)
             raise
 
-    @contextmanager
-    def connection(self) -> Iterator[smtplib.SMTP]:
+    def connection(self) -> SMTPLease:
         """Lend a connection as a plain `smtplib.SMTP`, connected and logged in: ``with pool.connection() as smtp: …``.
 
         For what `send` doesn't do, and for code that there is. Don't keep it beyond the block. A connection that is
         left in the middle of something is replaced; so is one that was closed by ``smtp.quit()``.
         """
+        return SMTPLease(self._lend())
+
+    @contextmanager
+    def _lend(self) -> Iterator[smtplib.SMTP]:
         connection = self._pool.acquire()
         connection.session.begin()
         connection.is_sound = False
@@ -257,7 +260,7 @@ class SMTPPool:
         self._put_back(connection)
 
     def warm(self) -> None:
-        """Open ``min_size`` connections now."""
+        """Open ``min_size`` connections now, and one at least. Raises what connecting raises: for a service's start."""
         self._pool.warm()
 
     def drain(self) -> None:

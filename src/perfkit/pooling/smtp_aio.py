@@ -102,7 +102,7 @@ class AsyncSMTPPool:
         registry.register(self, part="pooling")
 
     def __repr__(self) -> str:
-        return f"<perfkit.AsyncSMTPPool {self._options.terms.server}>"
+        return self._pool._shown_as("AsyncSMTPPool", self.name)
 
     async def __aenter__(self) -> AsyncSMTPPool:
         return self
@@ -152,7 +152,7 @@ class AsyncSMTPPool:
             raise
 
     async def warm(self) -> None:
-        """Open ``min_size`` connections now."""
+        """Open ``min_size`` connections now, and one at least. Raises what connecting raises: for a service's start."""
         await self._pool.warm()
 
     def drain(self) -> None:

@@ -103,4 +103,7 @@ class DeliveryRefused(MailRefused):
 
 
 class MailAuthRefused(MailRefused, smtplib.SMTPAuthenticationError):
-    """The server refused to log us in. The message has no part of what was sent to log in."""
+    """The server refused to log us in, or wants a login before it takes a mail.
+
+    The message has no part of what was sent to log in.
+    """

@@ -58,7 +58,7 @@ def stats_of(core: Core, *, timeouts: int, waits: Histogram, lifetimes: Histogra
         size=core.size,
         idle=idle,
         in_use=core.size - idle,
-        connecting=core.connecting,
+        connecting=core.being_made,
         waiting=len(core.waiting),
         peak=core.note_peak(),
         min_size=core.min_size,

@@ -14,6 +14,18 @@ from perfkit._base.calling import refusing
 from perfkit._base.logs import logger
 from perfkit.resilience import limits
 from perfkit.resilience.circuit import FAILED, NEUTRAL, OK, SLOW, Circuit, HalfOpen, Refusal, Rules
+from perfkit.resilience.entered import (
+    BEGAN,
+    BELOW,
+    BREAKER,
+    DEEPEST,
+    DEPTH,
+    FRAME,
+    PERIOD,
+    find,
+    frame_of_with,
+    own,
+)
 from perfkit.resilience.errors import BreakerOpen
 from perfkit.resilience.windows import CountWindow, TimeWindow
 from perfkit.resilience.wrapping import call, name_of, refuse_coroutine, wrap
@@ -36,6 +48,10 @@ if TYPE_CHECKING:
 __all__ = ["CircuitBreaker"]
 
 _numbers = itertools.count(1)
+
+# The innermost block that the running thread or task is in, which has the one around it. They are no business of the
+# breaker's, which any number may be in. Not imported: CPython 3.11 calls the methods of what is the slow way.
+_entered: ContextVar[list[Any] | None] = ContextVar("perfkit_breakers_entered", default=None)
 
 
 def _refuse_arguments(args: tuple[Any, ...], _: dict[str, Any]) -> None:
@@ -270,15 +286,21 @@ class CircuitBreaker:
     def __enter__(self) -> Self:
         period, began = self._begin()
         below = _entered.get()
-        while below is not None and (below[BREAKER] is None or below[DEPTH] >= _DEEPEST):
+        while below is not None and (below[BREAKER] is None or below[DEPTH] >= DEEPEST):
             below = below[BELOW]
-        _entered.set([self, period, began, below, 1 if below is None else below[DEPTH] + 1])
+        if below is None:
+            _entered.set([self, period, began, None, 1, None])
+        else:
+            frame = None if find(self, below) is None else frame_of_with()
+            _entered.set([self, period, began, below, below[DEPTH] + 1, frame])
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        block = _find(self, _entered.get())
+        block = find(self, _entered.get())
         if block is None:  # it was entered in another context, which nobody can look into
             return
+        if block[FRAME] is not None:
+            block = own(self, block)
         block[BREAKER] = None  # the next one to be entered takes it off
         if error is None:
             self._returned(block[PERIOD], block[BEGAN])
@@ -359,7 +381,8 @@ class CircuitBreaker:
 
     def _tell(self, before: State, after: State) -> None:
         log = logger("resilience")
-        (log.warning if after == "open" else log.info)("breaker %r: %s, was %s", self.name, after, before)
+        say = log.warning if after == "open" else log.info
+        say("breaker %r: %s, was %s", self.name, after, before)
         try:
             self._changed(before, after)
         except Exception:  # noqa: BLE001 (it is logged; the call itself went as it went)
@@ -390,22 +413,6 @@ class CircuitBreaker:
         from perfkit.resilience.keyed import KeyedBreakers
 
         return KeyedBreakers(max_keys, options)
-
-
-# A block that was entered is a list, for that is what costs least to make; its breaker is None once it has been left.
-BREAKER, PERIOD, BEGAN, BELOW, DEPTH = range(5)
-
-# The blocks that the running thread or task is in: the innermost, which has the one around it. They are no business of
-# the breaker's, which any number may be in. One that is left elsewhere stays in here; but not many of them do.
-_entered: ContextVar[list[Any] | None] = ContextVar("perfkit_breakers_entered", default=None)
-_DEEPEST = 1000
-
-
-def _find(breaker: CircuitBreaker, block: list[Any] | None) -> list[Any] | None:
-    """Return the innermost block of a breaker; blocks may be left in another order than they were entered."""
-    while block is not None and block[BREAKER] is not breaker:
-        block = block[BELOW]
-    return block
 
 
 def _with_refusals(

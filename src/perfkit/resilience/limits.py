@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
+from perfkit._base.calling import objection_to
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 __all__ = [
@@ -71,12 +71,19 @@ def check_errors(errors: object, name: str) -> tuple[type[Exception], ...]:
     kinds = errors if isinstance(errors, tuple) else (errors,)
     for kind in kinds:
         if not isinstance(kind, type) or not issubclass(kind, Exception):
-            why = ": what is none, such as KeyboardInterrupt and asyncio's CancelledError, is nobody's failure"
             raise TypeError(
-                f"{name} must be a subclass of Exception or a tuple of such, not {errors!r}"
-                f"{as_tuple(errors, name) or why}"
+                f"{name} must be a subclass of Exception or a tuple of such, not {errors!r}{_hint(errors, kind, name)}"
             )
     return kinds
+
+
+def _hint(errors: object, kind: object, name: str) -> str:
+    """Return what else is to be said of what is no exception type."""
+    if isinstance(kind, type) and issubclass(kind, BaseException):
+        return ": what is none, such as KeyboardInterrupt and asyncio's CancelledError, is nobody's failure"
+    if callable(kind) and not isinstance(kind, type):
+        return ": a function may be given to a retry's `on`, not here"
+    return as_tuple(errors, name)
 
 
 def as_tuple(errors: object, name: str) -> str:
@@ -93,24 +100,9 @@ def check_callable(function: object, name: str, call: str, arguments: int = 1) -
         return
     if not callable(function):
         raise TypeError(f"{name} must be a function, called as {call}, not {function!r}")
-    objection = _objection(function, arguments)
+    objection = objection_to(function, arguments)
     if objection is not None:
         raise TypeError(f"{name} is called as {call}, which {function!r} doesn't take: {objection}")
-
-
-def _objection(function: Callable[..., object], arguments: int) -> str | None:
-    """Return why a function can't be called with so many arguments, or None where it can, or doesn't tell."""
-    from inspect import signature
-
-    try:
-        shown = signature(function)
-    except (TypeError, ValueError):  # some that are written in C
-        return None
-    try:
-        shown.bind(*[None] * arguments)
-    except TypeError as error:
-        return str(error)
-    return None
 
 
 def check_hook(function: object, name: str, call: str, arguments: int = 1) -> None:
