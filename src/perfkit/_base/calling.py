@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-__all__ = ["named", "objection_to", "refusing"]
+__all__ = ["check_takes", "named", "refusing"]
 
 
 def named(function: F, name: str, **annotations: str) -> F:
@@ -30,19 +30,18 @@ def named(function: F, name: str, **annotations: str) -> F:
     return copy
 
 
-def objection_to(function: Callable[..., object], arguments: int) -> str | None:
-    """Return why a function can't be called with so many arguments, or None where it can, or doesn't tell."""
+def check_takes(function: Callable[..., object], name: str, call: str, arguments: int) -> None:
+    """Raise TypeError for a function that shows that it can't be called with so many; ``call`` says how it would be."""
     from inspect import signature
 
     try:
         shown = signature(function)
     except (TypeError, ValueError):  # some that are written in C
-        return None
+        return
     try:
         shown.bind(*[None] * arguments)
     except TypeError as error:
-        return str(error)
-    return None
+        raise TypeError(f"{name} is called as {call}, which {function!r} doesn't take: {error}") from None
 
 
 def refusing(refuse: Callable[[tuple[Any, ...], dict[str, Any]], None]) -> Callable[[F], F]:

@@ -310,14 +310,14 @@ class AsyncPool(PoolBase[C]):
         if get_ident() == self._thread:
             return super().reclaim(need_bytes)
         with suppress(RuntimeError, AttributeError):  # its loop is closed, or it has none yet: nothing is idle
-            self._loop.call_soon_threadsafe(super().reclaim, need_bytes)  # type: ignore[union-attr]
+            self._loop.call_soon_threadsafe(super().reclaim, need_bytes)  # type: ignore[union-attr]  # see above
         return 0
 
     def _settle(self) -> None:
         """Take in what has come back, unless a finaliser brings it in the midst of a decision, or in another thread."""
         if get_ident() != self._thread:
             with suppress(RuntimeError, AttributeError):  # closed, or none yet: nobody waits
-                self._loop.call_soon_threadsafe(self._settle)  # type: ignore[union-attr]
+                self._loop.call_soon_threadsafe(self._settle)  # type: ignore[union-attr]  # see above
             return
         while self._has_come() and not self._is_inside:
             lost: list[Entry] = self._decide(self._take_in)

@@ -417,7 +417,7 @@ class PoolBase(Generic[C]):
         for where in (type(conn), conn):
             for name in names:
                 if getattr(where, name, None) is not None:
-                    return getattr(conn, name)  # type: ignore[no-any-return]
+                    return getattr(conn, name)  # type: ignore[no-any-return]  # a method of theirs
         return None
 
     def _entries(self) -> list[Entry]:

@@ -6,7 +6,7 @@ import math
 import sys
 from inspect import iscoroutinefunction
 
-from perfkit._base.calling import objection_to
+from perfkit._base.calling import check_takes
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 
 TYPE_CHECKING = False
@@ -51,9 +51,11 @@ class Options:
         self.backoff = check_backoff(backoff)
         self.leak_after = _seconds(leak_after, "leak_after")
         for name, function in {"validate": validate, "reset": reset, "close": close}.items():
-            if function is not None and not callable(function):
+            if function is None:
+                continue
+            if not callable(function):
                 raise TypeError(f"{name} must be a function of a connection, or None, not {function!r}")
-            _check_takes(function, name, f"{name}(conn)", 1)
+            check_takes(function, name, f"{name}(conn)", 1)
         if not callable(timer):
             raise TypeError(f"timer must be a function that returns seconds, such as time.monotonic, not {timer!r}")
         self.validate, self.reset, self.close, self.timer = validate, reset, close, timer
@@ -61,7 +63,7 @@ class Options:
 
 def factories_of(connect: object) -> list[Callable[[], Any]]:
     """Return the factories that ``connect`` is: one function, or several in a list or tuple."""
-    factories: Sequence[object] = connect if isinstance(connect, list | tuple) else [connect]
+    factories: Sequence[Any] = connect if isinstance(connect, list | tuple) else [connect]
     if not factories or not all(callable(factory) for factory in factories):
         raise TypeError(
             f"connect must be a function that returns a new connection, or a list of such functions, not {connect!r}"
@@ -72,20 +74,13 @@ def factories_of(connect: object) -> list[Callable[[], Any]]:
                 f"connect must be a function that makes a connection, not {factory!r}, which looks like one that was"
                 " made: write `lambda: ...` around what makes it"
             )
-        _check_takes(factory, "connect", "connect()", 0)
-    return list(factories)  # type: ignore[arg-type]  # all can be called
+        check_takes(factory, "connect", "connect()", 0)
+    return list(factories)
 
 
 def _can_be_closed(factory: object) -> bool:
     """Tell whether this is a thing with a ``close()``, as connections have; some of them can be called, too."""
     return any(callable(getattr(type(factory), name, None)) for name in ("close", "aclose"))
-
-
-def _check_takes(function: Any, name: str, call: str, arguments: int) -> None:
-    """Raise TypeError for a function that shows that it can't be called so."""
-    objection = None if function is None else objection_to(function, arguments)
-    if objection is not None:
-        raise TypeError(f"{name} is called as {call}, which {function!r} doesn't take: {objection}")
 
 
 def refuse_coroutine_functions(connect: object, **functions: object) -> None:

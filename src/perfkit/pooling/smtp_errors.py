@@ -87,7 +87,7 @@ class MailRefused(MailError, smtplib.SMTPResponseException):
         return self.code
 
     @property
-    def smtp_error(self) -> bytes:  # type: ignore[override]
+    def smtp_error(self) -> bytes:  # type: ignore[override]  # so is this
         """``text``, in the form and under the name it has in smtplib."""
         return self.text.encode()
 

@@ -14,18 +14,7 @@ from perfkit._base.calling import refusing
 from perfkit._base.logs import logger
 from perfkit.resilience import limits
 from perfkit.resilience.circuit import FAILED, NEUTRAL, OK, SLOW, Circuit, HalfOpen, Refusal, Rules
-from perfkit.resilience.entered import (
-    BEGAN,
-    BELOW,
-    BREAKER,
-    DEEPEST,
-    DEPTH,
-    FRAME,
-    PERIOD,
-    find,
-    frame_of_with,
-    own,
-)
+from perfkit.resilience.entered import BEGAN, BELOW, BREAKER, DEEPEST, DEPTH, FRAME, PERIOD, find, frame_of_with, own
 from perfkit.resilience.errors import BreakerOpen
 from perfkit.resilience.windows import CountWindow, TimeWindow
 from perfkit.resilience.wrapping import call, name_of, refuse_coroutine, wrap
@@ -52,15 +41,6 @@ _numbers = itertools.count(1)
 # The innermost block that the running thread or task is in, which has the one around it. They are no business of the
 # breaker's, which any number may be in. Not imported: CPython 3.11 calls the methods of what is the slow way.
 _entered: ContextVar[list[Any] | None] = ContextVar("perfkit_breakers_entered", default=None)
-
-
-def _refuse_arguments(args: tuple[Any, ...], _: dict[str, Any]) -> None:
-    """Say what to write to whoever puts the class itself on a function, or leaves a keyword out."""
-    if len(args) > 1:
-        raise TypeError(
-            f"CircuitBreaker takes keyword arguments alone, not {args[1]!r}: make one, breaker = CircuitBreaker(...),"
-            " and put @breaker on functions"
-        )
 
 
 class CircuitBreaker:
@@ -118,7 +98,7 @@ class CircuitBreaker:
 
     _is_listed = True  # in perfkit.stats()
 
-    @refusing(_refuse_arguments)
+    @refusing(limits.refuse_arguments)
     def __init__(
         self,
         *,
@@ -161,7 +141,7 @@ class CircuitBreaker:
             raise ValueError(
                 "on=() has nothing count as a failure, so it would never open: name what does, or slow_call"
             )
-        self._ignored = _with_refusals(limits.check_errors(ignore, "ignore"), self._failures)
+        self._ignored = limits.check_ignored(ignore, self._failures)
         self._on_change = on_change
         self._timer = timer
         self._name = name
@@ -415,15 +395,6 @@ class CircuitBreaker:
         return KeyedBreakers(max_keys, options)
 
 
-def _with_refusals(
-    ignored: tuple[type[Exception], ...], failures: tuple[type[Exception], ...]
-) -> tuple[type[Exception], ...]:
-    """Return what is ignored: refusals of other breakers too, unless ``failures`` name them."""
-    is_named = any(issubclass(kind, BreakerOpen) for kind in failures)
-    return ignored if is_named else (*ignored, BreakerOpen)
-
-
 def _refusal(name: str, refusal: Refusal) -> str:
-    if refusal.state == "open":
-        return f"breaker {name!r} is open: try again in {refusal.retry_after:.3g} s"
-    return f"breaker {name!r} is half-open and its probes are out: try again in {refusal.retry_after:.3g} s"
+    state = "open" if refusal.state == "open" else "half-open and its probes are out"
+    return f"breaker {name!r} is {state}: try again in {refusal.retry_after:.3g} s"

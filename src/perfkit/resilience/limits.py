@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from perfkit._base.calling import objection_to
+from perfkit._base.calling import check_takes
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
+from perfkit.resilience.errors import BreakerOpen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ __all__ = [
     "check_count",
     "check_errors",
     "check_hook",
+    "check_ignored",
     "check_number",
     "check_rate",
     "check_seconds",
     "check_timer",
+    "refuse_arguments",
 ]
 
 
@@ -77,6 +80,13 @@ def check_errors(errors: object, name: str) -> tuple[type[Exception], ...]:
     return kinds
 
 
+def check_ignored(errors: object, failures: tuple[type[Exception], ...]) -> tuple[type[Exception], ...]:
+    """Return what a breaker ignores: refusals of other breakers too, unless ``failures`` name them."""
+    ignored = check_errors(errors, "ignore")
+    is_named = any(issubclass(kind, BreakerOpen) for kind in failures)
+    return ignored if is_named else (*ignored, BreakerOpen)
+
+
 def _hint(errors: object, kind: object, name: str) -> str:
     """Return what else is to be said of what is no exception type."""
     if isinstance(kind, type) and issubclass(kind, BaseException):
@@ -100,9 +110,7 @@ def check_callable(function: object, name: str, call: str, arguments: int = 1) -
         return
     if not callable(function):
         raise TypeError(f"{name} must be a function, called as {call}, not {function!r}")
-    objection = objection_to(function, arguments)
-    if objection is not None:
-        raise TypeError(f"{name} is called as {call}, which {function!r} doesn't take: {objection}")
+    check_takes(function, name, call, arguments)
 
 
 def check_hook(function: object, name: str, call: str, arguments: int = 1) -> None:
@@ -116,3 +124,12 @@ def check_timer(timer: Any) -> None:
     """Raise TypeError unless ``timer`` can be called."""
     if not callable(timer):
         raise TypeError(f"timer must be a function that returns seconds, such as time.monotonic, not {timer!r}")
+
+
+def refuse_arguments(args: tuple[Any, ...], _: dict[str, Any]) -> None:
+    """Say what to write to whoever puts the class itself on a function, or leaves a keyword out."""
+    if len(args) > 1:
+        raise TypeError(
+            f"CircuitBreaker takes keyword arguments alone, not {args[1]!r}: make one, breaker = CircuitBreaker(...),"
+            " and put @breaker on functions"
+        )
