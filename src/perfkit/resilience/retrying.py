@@ -79,7 +79,7 @@ def retry(
         max_wait: no wait is drawn from more than 0 to so many seconds; ``wait`` or more.
         factor: how many times as long each wait may be as the one before; 1 or more.
         budget: a `perfkit.RetryBudget`, shared with the other calls of the same service, so that retries don't become a
-        storm.
+            storm.
         on_retry: ``on_retry(event)`` is called before each wait with a `perfkit.resilience.RetryEvent`, by the caller.
             A plain function. What it raises is logged on ``perfkit.resilience``.
         name: what ``perfkit.stats()``, notes and the log call it; if not given, the first function it decorates.
