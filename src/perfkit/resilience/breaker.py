@@ -11,13 +11,13 @@ from contextvars import ContextVar
 from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.calling import refusing
+from perfkit._base.closures import call, name_of, refuse_coroutine, wrap
 from perfkit._base.logs import logger
 from perfkit.resilience import limits
 from perfkit.resilience.circuit import FAILED, NEUTRAL, OK, SLOW, Circuit, HalfOpen, Refusal, Rules
 from perfkit.resilience.entered import BEGAN, BELOW, BREAKER, DEEPEST, DEPTH, FRAME, PERIOD, find, frame_of_with, own
 from perfkit.resilience.errors import BreakerOpen
 from perfkit.resilience.windows import CountWindow, TimeWindow
-from perfkit.resilience.wrapping import call, name_of, refuse_coroutine, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

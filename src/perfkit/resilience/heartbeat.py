@@ -11,13 +11,13 @@ from functools import partial
 
 from perfkit import registry
 from perfkit._base import fork
+from perfkit._base.closures import check_not_called, name_of
 from perfkit._base.decorating import COROUTINE_FUNCTION, checked_kind, kind_of
 from perfkit._base.exceptions import described
 from perfkit._base.histogram import Histogram
 from perfkit._base.logs import logger
 from perfkit.resilience import limits
 from perfkit.resilience.beats import Beats
-from perfkit.resilience.wrapping import check_not_called, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

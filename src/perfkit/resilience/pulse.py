@@ -10,11 +10,11 @@ import weakref
 from contextvars import copy_context
 from types import CoroutineType
 
+from perfkit._base.closures import refuse_coroutine
 from perfkit._base.exceptions import described
 from perfkit._base.logs import logger
 from perfkit._base.maintenance import Alarm
 from perfkit._base.workers import Workers
-from perfkit.resilience.wrapping import refuse_coroutine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ import time
 from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.calling import refusing
+from perfkit._base.closures import call, name_of, refuse_coroutine, wrap
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 from perfkit.resilience import limits
 from perfkit.resilience.attempts import Plan
 from perfkit.resilience.blocks import AsyncAttempts, Attempt, Attempts
 from perfkit.resilience.budget import RetryBudget
 from perfkit.resilience.run import COUNTED, Run
-from perfkit.resilience.wrapping import call, name_of, refuse_coroutine, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
