@@ -288,10 +288,16 @@ def _refuse_wrong_usage(args: argparse.Namespace) -> None:
     """Exit with 2 for what can be seen to be wrong before anything runs."""
     for name in args.parts:
         if name not in PARTS:
-            args.wrong(f"no part is called {name!r}; the parts are: {', '.join(PARTS)}")
+            args.wrong(f"no part is called {name!r}{_meant(name)}; the parts are: {', '.join(PARTS)}")
     if args.input is not None and args.parts and _WITH_INPUT not in args.parts:
         args.wrong(f"--input is for {_WITH_INPUT}, which is not among the parts that you named: name it, too")
     _refuse_wrong_target(args)
+
+
+def _meant(name: str) -> str:
+    """Return which part is meant, if its description begins with this name."""
+    meant = next((part for part, (_, about) in PARTS.items() if about.lower().startswith(f"{name.lower()}:")), None)
+    return f", but {meant} is the one of {name}" if meant else ""
 
 
 def _refuse_wrong_target(args: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from perfkit._base.calling import check_takes
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 
 __all__ = ["check_callable", "check_count", "check_hook", "check_name", "check_number", "check_seconds", "check_timer"]
@@ -40,15 +41,18 @@ def check_name(name: object) -> str | None:
     return name
 
 
-def check_callable(function: object, name: str, call: str) -> None:
-    """Raise TypeError unless ``function`` is None or can be called; ``call`` shows how it would be."""
-    if function is not None and not callable(function):
+def check_callable(function: object, name: str, call: str, arguments: int = 1) -> None:
+    """Raise TypeError unless ``function`` is None or can be called with so many; ``call`` shows how it would be."""
+    if function is None:
+        return
+    if not callable(function):
         raise TypeError(f"{name} must be a function, called as {call}, not {function!r}")
+    check_takes(function, name, call, arguments)
 
 
-def check_hook(function: object, name: str, call: str) -> None:
+def check_hook(function: object, name: str, call: str, arguments: int = 1) -> None:
     """Do as `check_callable`, and refuse coroutine functions too."""
-    check_callable(function, name, call)
+    check_callable(function, name, call, arguments)
     if function is not None and kind_of(function) == COROUTINE_FUNCTION:
         raise TypeError(f"{name} must be a plain function, called as {call}: nobody would await it")
 

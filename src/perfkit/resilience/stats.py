@@ -164,7 +164,8 @@ class HeartbeatStats:
 
     ``beats`` were begun, ``misses`` of them or of their hanging were counted, ``misses_in_row`` since the last success.
     ``since_success`` is the seconds since then, None before the first. ``latency`` is how long the successful ones
-    took. ``last_error`` says what the last miss was, or the last hook that failed; None if there was neither.
+    took. ``last_error`` says what the last miss was, ``last_hook_error`` what the last hook that failed has raised;
+    None if there was none.
     """
 
     name: str
@@ -177,6 +178,7 @@ class HeartbeatStats:
     since_success: float | None
     latency: LatencySummary
     last_error: str | None
+    last_hook_error: str | None
 
     GAUGES = frozenset({"misses_in_row", "since_success"})
     COLUMNS = ("is_lost", "beats", "misses", "times_lost", "since_success", "latency")
