@@ -41,13 +41,17 @@ def check_name(name: object) -> str | None:
     return name
 
 
-def check_callable(function: object, name: str, call: str, arguments: int = 1) -> None:
-    """Raise TypeError unless ``function`` is None or can be called with so many; ``call`` shows how it would be."""
+def check_callable(function: object, name: str, call: str, arguments: int | None = 1) -> None:
+    """Raise TypeError unless ``function`` is None or can be called with so many; ``call`` shows how it would be.
+
+    None: what it takes is not looked at, for that costs some 20 µs, or it may be anything.
+    """
     if function is None:
         return
     if not callable(function):
         raise TypeError(f"{name} must be a function, called as {call}, not {function!r}")
-    check_takes(function, name, call, arguments)
+    if arguments is not None:
+        check_takes(function, name, call, arguments)
 
 
 def check_hook(function: object, name: str, call: str, arguments: int = 1) -> None:
