@@ -1,12 +1,12 @@
 """`perfkit imports`: runs a program twice, and says what its imports cost and which of them nothing read.
 
-The first run is timed by ``-X importtime``, the second is watched (`perfkit.lazyload.watching`). What the program
+The first run is watched (`perfkit.lazyload.watching`), the second is timed by ``-X importtime``. What the program
 prints goes to stderr.
 """
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 import signal
 import subprocess
@@ -16,19 +16,25 @@ import threading
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from perfkit.lazyload.importtime import Import, cost, every, parse, split, without
+from perfkit.lazyload.importtime import Import, cost, every, inclusive, parse, split, without
 from perfkit.lazyload.unread import Source, Unread, unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Self
 
 __all__ = ["Examination", "ExaminationError", "Program", "examine"]
 
 _GRACE = 10.0  # seconds that a program has to end after it was interrupted
+_QUIET = 0.5  # seconds of silence after its end: what other processes that it has started say is not waited for
 
 
 class ExaminationError(RuntimeError):
-    """The program could not be run or watched; the message says why."""
+    """The program could not be run or watched, or failed; the message says why. ``status`` is what it ended with."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +53,35 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """How a run ended: its exit status, negative for a signal, and after how many seconds it was interrupted, if so."""
+
+    status: int
+    interrupted: float | None
+
+    def __str__(self) -> str:
+        if self.interrupted is not None and self.status == -signal.SIGKILL:
+            return f"was killed: interrupted after {self.interrupted:g} s, it went on for another {_GRACE:g} s"
+        if self.interrupted is not None:
+            return f"was interrupted after {self.interrupted:g} s, as asked"
+        if self.status < 0:
+            return f"was killed by {_signal(self.status)}"
+        return f"ended with exit status {self.status}"
+
+
+def _signal(status: int) -> str:
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"
+
+
+@dataclass(frozen=True, slots=True)
 class Examination:
     """What was found: the imports as a tree, the memory that each brought (inclusive), and what nothing read.
 
-    ``costs`` are the seconds of the imports that nothing read, with the packages they are in. ``status`` is what the
-    program ended with.
+    ``costs`` are the seconds of the imports that nothing read, with the packages they are in. ``end`` is how the timed
+    run ended.
     """
 
     program: str
@@ -59,7 +89,7 @@ class Examination:
     rss: Mapping[str, int]
     unread: tuple[Unread, ...]
     costs: tuple[float, ...]
-    status: int
+    end: End
 
     def as_json(self) -> dict[str, Any]:
         """Return everything in it: times in seconds, sizes in bytes."""
@@ -68,7 +98,7 @@ class Examination:
             for each, cost in zip(self.unread, self.costs, strict=True)
         ]
         imports = [self._as_json(each) for each in self.imports]
-        return {"program": self.program, "status": self.status, "imports": imports, "unread": unread}
+        return {"program": self.program, "status": self.end.status, "imports": imports, "unread": unread}
 
     def _as_json(self, each: Import) -> dict[str, Any]:
         return {
@@ -84,20 +114,20 @@ def examine(program: Program, progress: Callable[[str], None], output: TextIO) -
     """Run the program twice; what it prints goes to ``output``. Raises ExaminationError."""
     progress("how long Python itself takes")
     ordinary, _ = _timed(Program(("-c", "pass")), output)
-    progress("the program, timed")
-    timed, status = _timed(program, output)
     progress("the program, watched")
     record = _watched(program, output)
+    progress("the program, timed")
+    timed, end = _timed(program, output)
     imports = without(timed, {each.name for each in every(ordinary)})
     names = {each.name for each in every(imports)}
     found = [each for each in unread(_sources(record, program), set(record["modules"])) if each.module in names]
-    found.sort(key=lambda each: -cost(imports, each.module))
-    costs = tuple(cost(imports, each.module) for each in found)
+    found.sort(key=lambda each: -cost(imports, each.module, record["stubbed"]))
+    costs = tuple(cost(imports, each.module, record["stubbed"]) for each in found)
     words = program.words[1:] if program.words[0] == "-m" else program.words
-    return Examination(words[0], imports, record["rss"], tuple(found), costs, status)
+    return Examination(words[0], imports, inclusive(imports, record["rss"]), tuple(found), costs, end)
 
 
-def _timed(program: Program, output: TextIO) -> tuple[tuple[Import, ...], int]:
+def _timed(program: Program, output: TextIO) -> tuple[tuple[Import, ...], End]:
     lines: list[str] = []
 
     def hear(line: str) -> None:
@@ -106,46 +136,109 @@ def _timed(program: Program, output: TextIO) -> tuple[tuple[Import, ...], int]:
         if ours:
             lines.append(ours)
 
-    status = _run(["-X", "importtime", *program.words], program.seconds, hear, output)
-    return parse(lines), status
+    end = _run(["-X", "importtime", *program.words], program.seconds, hear, output)
+    return parse(lines), end
 
 
 def _watched(program: Program, output: TextIO) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="perfkit-imports-") as folder:
-        path = os.path.join(folder, "record.json")
-        _run(["-m", "perfkit.lazyload.watching", path, *program.words], program.seconds, output.write, output)
+        path = os.path.join(folder, "record")
+        end = _run(["-m", "perfkit.lazyload.watching", path, *program.words], program.seconds, output.write, output)
         try:
-            with open(path, encoding="utf-8") as opened:
-                record: dict[str, Any] = json.load(opened)
-        except FileNotFoundError:
-            raise ExaminationError(
-                "the watched run left no record: the program was killed, or ended by os._exit()"
-            ) from None
+            with open(path, "rb") as opened:
+                record: dict[str, Any] = marshal.load(opened)  # noqa: S302 (written by this very Python, for us alone)
+        except (OSError, EOFError, ValueError):
+            raise ExaminationError(f"the watched run left no record: {_why_no_record(end)}") from None
+    if record["failure"] and end.interrupted is None:
+        raise ExaminationError(f"the program failed, so nothing is said of it: {record['failure']}", end.status)
     return record
 
 
-def _run(arguments: Sequence[str], seconds: float | None, hear: Callable[[str], Any], output: TextIO) -> int:
-    """Run Python, and hear each line of its stderr; interrupt it after so many seconds. Return its exit status."""
+def _why_no_record(end: End) -> str:
+    how = "" if end.status < 0 else " by os._exit(), or as another program that it became"
+    return f"the program {end}{how}"
+
+
+def _run(arguments: Sequence[str], seconds: float | None, hear: Callable[[str], Any], output: TextIO) -> End:
+    """Run Python, and hear each line of its stderr; interrupt it after so many seconds. Return how it ended."""
     output.flush()
-    with subprocess.Popen(  # noqa: S603 (it runs the program that its user names)
-        [sys.executable, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=_descriptor(output),
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-    ) as process:
-        timers = _interrupting(process, seconds) if seconds is not None else []
+    reading, writing = os.pipe()
+    listener = _Listener(reading, hear)
+    try:
+        process = subprocess.Popen(  # noqa: S603 (it runs the program that its user names)
+            [sys.executable, *arguments], stdin=subprocess.DEVNULL, stdout=_descriptor(output), stderr=writing
+        )
+    finally:
+        os.close(writing)
+        listener.start()
+    with process, _Interruption(process, seconds) as interruption:
         try:
-            for line in process.stderr or ():
-                hear(line)
-            return process.wait()
+            status = process.wait()
         except BaseException:
             process.kill()
+            process.wait()  # leaving the block after an interrupt wouldn't
             raise
+    listener.finish()
+    return End(status, seconds if interruption.has_come else None)
+
+
+class _Listener:
+    """Hears the lines that a process writes to a pipe, in a thread, so that nobody waits for who else has the pipe."""
+
+    def __init__(self, reading: int, hear: Callable[[str], Any]) -> None:
+        self._reading = reading
+        self._hear = hear
+        self._heard = 0
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._listen, name="perfkit-imports", daemon=True)
+        self.start = self._thread.start
+
+    def finish(self) -> None:
+        """Wait until the pipe is closed, or the process has ended and nothing comes any more."""
+        heard = -1
+        while self._thread.is_alive() and heard != self._heard:
+            heard = self._heard
+            self._thread.join(_QUIET)
+        if self._failure:
+            raise self._failure
+
+    def _listen(self) -> None:
+        rest = b""
+        try:
+            while content := os.read(self._reading, 1 << 16):
+                self._heard += len(content)
+                *lines, rest = (rest + content).split(b"\n")
+                for line in lines:
+                    self._hear(f"{line.decode('utf-8', 'replace')}\n")
+            self._hear(rest.decode("utf-8", "replace"))
+        except BaseException as error:  # noqa: BLE001 (finish() raises it)
+            self._failure = error
         finally:
-            for timer in timers:
-                timer.cancel()
+            os.close(self._reading)
+
+
+class _Interruption:
+    """Ends a process after a time, if one is given: as Ctrl-C does, and for good if it is still there a while later."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float | None) -> None:
+        self._process = process
+        self.has_come = False
+        after = [] if seconds is None else [(seconds, self._interrupt), (seconds + _GRACE, process.kill)]
+        self._timers = [threading.Timer(delay, act) for delay, act in after]
+
+    def _interrupt(self) -> None:
+        self.has_come = True
+        self._process.send_signal(signal.SIGINT)
+
+    def __enter__(self) -> Self:
+        for timer in self._timers:
+            timer.daemon = True
+            timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for timer in self._timers:
+            timer.cancel()
 
 
 def _descriptor(output: TextIO) -> int:
@@ -156,30 +249,22 @@ def _descriptor(output: TextIO) -> int:
         return subprocess.DEVNULL
 
 
-def _interrupting(process: subprocess.Popen[str], seconds: float) -> list[threading.Timer]:
-    """End a process after a time: as Ctrl-C does, and for good if it is still there a while later."""
-    timers = [
-        threading.Timer(seconds, process.send_signal, [signal.SIGINT]),
-        threading.Timer(seconds + _GRACE, process.kill),
-    ]
-    for timer in timers:
-        timer.daemon = True
-        timer.start()
-    return timers
-
-
 def _sources(record: dict[str, Any], program: Program) -> dict[str, Source]:
     """Return the program's own files that ran, as far as they can be read and are Python."""
     found = {}
+    eager: dict[str, set[int]] = {}
+    for filename, line in record["eager"]:
+        eager.setdefault(filename, set()).add(line)
     for filename, lines in record["lines"].items():
         module, package = record["files"].get(filename, ("__main__", program.package(filename)))
         try:
             with open(filename, "rb") as opened:
                 text = opened.read()
             compile(text, filename, "exec", dont_inherit=True)
-        except (OSError, SyntaxError, ValueError):
+        except (OSError, SyntaxError, ValueError, RecursionError):  # the last if it is nested too deeply
             continue
-        found[filename] = Source(module, package, _decoded(text), frozenset(lines))
+        own = frozenset(eager.get(filename, ()))
+        found[filename] = Source(module, package, _decoded(text), frozenset(lines), own)
     return found
 
 

@@ -28,10 +28,17 @@ def objection(require: str) -> str | None:
         asked = Requirement(require)
     except InvalidRequirement as error:
         raise ValueError(f"require must be a package and its versions, such as 'numpy>=2,<3': {error}") from None
+    if asked.marker and not asked.marker.evaluate():
+        return None
     try:
         found = metadata.version(asked.name)
     except metadata.PackageNotFoundError:
-        return f"{require} is required, and no package {asked.name!r} is installed"
+        return (
+            f"{require} is required, and no package {asked.name!r} is installed "
+            "(require names it as pip does, which may differ from the module's name)"
+        )
+    if not found:  # metadata that names none
+        return f"{require} is required, and {asked.name} is installed without a version"
     if asked.specifier.contains(found, prereleases=True):
         return None
     return f"{require} is required, and {asked.name} {found} is installed"
