@@ -112,19 +112,30 @@ class Examination:
 
 def examine(program: Program, progress: Callable[[str], None], output: TextIO) -> Examination:
     """Run the program twice; what it prints goes to ``output``. Raises ExaminationError."""
-    progress("how long Python itself takes")
-    ordinary, _ = _timed(Program(("-c", "pass")), output)
+    progress("how long Python itself takes, and perfkit")
+    ordinary, ours = _of_python_and_perfkit(output)
     progress("the program, watched")
     record = _watched(program, output)
     progress("the program, timed")
     timed, end = _timed(program, output)
-    imports = without(timed, {each.name for each in every(ordinary)})
+    imports = without(timed, ordinary)
     names = {each.name for each in every(imports)}
     found = [each for each in unread(_sources(record, program), set(record["modules"])) if each.module in names]
-    found.sort(key=lambda each: -cost(imports, each.module, record["stubbed"]))
-    costs = tuple(cost(imports, each.module, record["stubbed"]) for each in found)
+    free = ours if "perfkit" in names else set()  # it is there for being lazy, which is not what should wait
+    price = {each.module: cost(imports, each.module, free, record["stubbed"]) for each in found}
+    found.sort(key=lambda each: -price[each.module])
+    costs = tuple(price[each.module] for each in found)
     words = program.words[1:] if program.words[0] == "-m" else program.words
     return Examination(words[0], imports, inclusive(imports, record["rss"]), tuple(found), costs, end)
+
+
+def _of_python_and_perfkit(output: TextIO) -> tuple[set[str], set[str]]:
+    """Return the modules that Python starts with, and those that are loaded for declaring imports lazily."""
+    found, _ = _timed(
+        Program(("-c", "import perfkit; perfkit.lazy, perfkit.lazy_imports, perfkit.attach_stub")), output
+    )
+    first = next((at for at, each in enumerate(found) if each.name == "perfkit"), len(found))
+    return {each.name for each in every(found[:first])}, {each.name for each in every(found[first:])}
 
 
 def _timed(program: Program, output: TextIO) -> tuple[tuple[Import, ...], End]:

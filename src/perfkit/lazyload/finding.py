@@ -70,10 +70,21 @@ def _is_named_otherwise(spec: ModuleSpec | None, package: str, name: str) -> boo
         return False
     try:
         source = loader.get_data(spec.origin)
-        if name.encode() not in source:
+        if not _mentions(source, name.encode()):
             return False
         from perfkit.lazyload.sources import binds_otherwise
 
         return binds_otherwise(source, package, name)
     except (OSError, SyntaxError, ValueError, RecursionError):  # the import itself will tell
         return False
+
+
+def _mentions(source: bytes, name: bytes) -> bool:
+    """Tell whether a source has the name as a word that begins no string; if not, it need not be parsed."""
+    at = source.find(name)
+    while at >= 0:
+        before, after = source[max(at - 1, 0) : at], source[at + len(name) : at + len(name) + 1]
+        if not (before.isalnum() or before in {b"_", b".", b"'", b'"'} or after.isalnum() or after == b"_"):
+            return True
+        at = source.find(name, at + 1)
+    return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 __all__ = ["Import", "cost", "every", "inclusive", "parse", "split", "without"]
@@ -69,25 +69,26 @@ def without(imports: Collection[Import], names: Collection[str]) -> tuple[Import
     return tuple(each for each in imports if each.name not in names and first[each.name] is each)
 
 
-def cost(imports: Iterable[Import], name: str, stubbed: Collection[str] = ()) -> float:
+def cost(imports: Iterable[Import], name: str, ours: Collection[str] = (), stubbed: Collection[str] = ()) -> float:
     """Return the seconds that a module took, with the packages it is in where they were loaded for it.
 
-    Without what perfkit itself took: its own modules, and the reading of stubs in packages that are ``stubbed``.
+    Without what perfkit itself took: modules that are ``ours``, and the reading of stubs in packages that are
+    ``stubbed``.
     """
     wanted = {name, *(name[:at] for at, sign in enumerate(name) if sign == ".")}
-    found = list(_topmost(imports, lambda name: name in wanted))
+    found = list(_topmost(imports, wanted))
     below = [child for each in found for child in each.children]
-    ours = sum(each.cumulative for each in _topmost(below, lambda name: name.partition(".")[0] == "perfkit"))
-    ours += sum(each.own for each in every(found) if each.name in stubbed)
-    return max(0.0, sum(each.cumulative for each in found) - ours)
+    free = sum(each.cumulative for each in _topmost(below, ours))
+    free += sum(each.own for each in every(found) if each.name in stubbed)
+    return max(0.0, sum(each.cumulative for each in found) - free)
 
 
-def _topmost(imports: Iterable[Import], is_wanted: Callable[[str], bool]) -> Iterator[Import]:
+def _topmost(imports: Iterable[Import], wanted: Collection[str]) -> Iterator[Import]:
     for each in imports:
-        if is_wanted(each.name):
+        if each.name in wanted:
             yield each
         else:
-            yield from _topmost(each.children, is_wanted)
+            yield from _topmost(each.children, wanted)
 
 
 def inclusive(imports: Iterable[Import], brought: Mapping[str, int]) -> dict[str, int]:

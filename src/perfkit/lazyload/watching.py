@@ -213,10 +213,11 @@ def _of_module(name: str) -> tuple[ModuleSpec, CodeType]:
 
 def _of_file(path: str) -> tuple[ModuleSpec | None, CodeType]:
     """Return what ``python PROGRAM`` would run, and have it import from where that would."""
-    archive = _archive(path)
+    absolute = os.path.abspath(path)
+    archive = _archive(absolute)
     if not archive:
-        return None, _of_script(path)
-    sys.path.insert(0, path)
+        return None, _of_script(absolute)
+    sys.path.insert(0, absolute)
     return archive.find_spec("__main__"), archive.get_code("__main__")
 
 
@@ -230,7 +231,6 @@ def _archive(path: str) -> zipimporter | None:
 def _of_script(path: str) -> CodeType:
     if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.realpath(path))
-    path = os.path.abspath(path)
     with open(path, "rb") as opened:
         code: CodeType = compile(opened.read(), path, "exec", dont_inherit=True)
     return code
