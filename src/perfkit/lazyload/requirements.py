@@ -31,14 +31,15 @@ def objection(require: str) -> str | None:
     if asked.marker and not asked.marker.evaluate():
         return None
     try:
-        found = metadata.version(asked.name)
+        about = metadata.metadata(asked.name)
     except metadata.PackageNotFoundError:
         return (
             f"{require} is required, and no package {asked.name!r} is installed "
             "(require names it as pip does, which may differ from the module's name)"
         )
-    if not found:  # metadata that names none
+    if "Version" not in about:
         return f"{require} is required, and {asked.name} is installed without a version"
+    found = about["Version"]
     if asked.specifier.contains(found, prereleases=True):
         return None
     return f"{require} is required, and {asked.name} {found} is installed"

@@ -53,8 +53,8 @@ class Lines:
         tool = next(number for number in (3, 4, 2, 5, 1, 0) if monitoring.get_tool(number) is None)
         monitoring.use_tool_id(tool, "perfkit imports")
         monitoring.register_callback(tool, monitoring.events.LINE, self._line)
-        monitoring.set_events(tool, monitoring.events.LINE)
         self._disable = monitoring.DISABLE
+        monitoring.set_events(tool, monitoring.events.LINE)
 
     def _line(self, code: Any, line: int) -> Any:
         self._note(code.co_filename, line)
