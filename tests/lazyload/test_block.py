@@ -363,6 +363,20 @@ def test_what_a_package_says_is_no_module_is_no_stand_in(program, site):
     assert type(module.version) is str
 
 
+@pytest.mark.parametrize("first", ["", "import X_lib"])
+def test_what_a_package_names_by_a_stub(program, site, first):
+    """`from .version import version` is a str, though there is a module of that name; `from . import part` is lazy."""
+    init = "import perfkit\n__getattr__, __dir__, __all__ = perfkit.attach_stub(__name__, __file__)"
+    site.write("X_lib.", init).with_suffix(".pyi").write_text("from .version import version\nfrom . import part\n")
+    site.write("X_lib.version", "version = '1.0'")
+    site.write("X_lib.part", "value = 'part'")
+    site.run("X_first", first)
+    module = program("from X_lib import part\nfrom X_lib import version")
+    assert module.version == "1.0"
+    assert native.is_there or "X_lib.part" not in site.loaded()
+    assert module.part.value == "part"
+
+
 def test_it_is_no_decorator():
     with pytest.raises(TypeError, match=r"write `with perfkit.lazy_imports\(\):`"):
 

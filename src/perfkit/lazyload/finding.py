@@ -21,9 +21,13 @@ def exists(name: str) -> bool | None:
 def is_module(package: str, name: str) -> bool:
     """Tell whether ``from package import name`` is a module: there is one, and the package says nothing else."""
     found, specs = _found(f"{package}.{name}")
-    if not found or package in sys.modules:
-        return bool(found)
-    return not _is_named_otherwise(specs[-2], package, name)
+    if not found:
+        return False
+    spec = specs[-2]
+    if spec is None:  # it is loaded, and doesn't have the name; but it may find it
+        loaded = sys.modules[package]
+        spec = getattr(loaded, "__spec__", None) if hasattr(loaded, "__getattr__") else None
+    return not _is_named_otherwise(spec, package, name)
 
 
 def _found(name: str) -> tuple[bool | None, list[ModuleSpec | None]]:
@@ -64,12 +68,17 @@ def _spec(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
 
 
 def _is_named_otherwise(spec: ModuleSpec | None, package: str, name: str) -> bool:
-    """Tell whether the source of a package binds a name to something else than its module."""
+    """Tell whether a package's source, or the stub that it goes by, gives a name to something else than its module."""
     loader: Any = spec and spec.loader
     if not spec or not spec.origin or not hasattr(loader, "get_data"):
         return False
     try:
         source = loader.get_data(spec.origin)
+        if b"attach_stub" in source:
+            from perfkit.lazyload.listing import Listing
+
+            stub = f"{spec.origin.rpartition('.')[0]}.pyi"
+            return Listing(loader.get_data(stub), package, stub).names_otherwise(name)
         if not _mentions(source, name.encode()):
             return False
         from perfkit.lazyload.sources import binds_otherwise

@@ -47,6 +47,11 @@ class Listing:
         self.public = sorted(self.origins) if listed is None else listed
         self._refuse_unknown(body)
 
+    def names_otherwise(self, name: str) -> bool:
+        """Tell whether a name is something else than the package's module of that name."""
+        origin = self.origins.get(name)
+        return origin is not None and origin.name != f"{self._package}.{name}"
+
     def _statements(self, body: list[_ast.stmt]) -> Iterator[_ast.stmt]:
         """Yield the statements that count on this Python and system."""
         for node in body:

@@ -122,7 +122,7 @@ def _aligned(column: int, text: str, width: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LazyStats:
-    """The figures of all lazy imports together: how many are in each state, and what the loaded ones took."""
+    """The figures of all lazy imports together: how many are in each state, and what the loads took."""
 
     name: str
     lazy: int

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["End", "run"]
 
 _GRACE = 10.0  # seconds that a program has to end after it was interrupted
-_QUIET = 0.5  # seconds of silence after its end: what other processes that it has started say is not waited for
+_QUIET = 2.0  # seconds of silence after its end: what other processes that it has started say is not waited for
 
 
 @dataclass(frozen=True, slots=True)
