@@ -62,7 +62,7 @@ class LazyReport(tuple[LazyImport, ...]):
 
     @property
     def eager(self) -> LazyReport:
-        """Those in blocks that could not wait: ``from a import b``, where b is no module, before Python 3.15."""
+        """Those in blocks that could not wait, as ``from a import b`` before Python 3.15, where b is no module."""
         return self._only("eager")
 
     def _only(self, state: str) -> LazyReport:
