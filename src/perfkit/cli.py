@@ -78,7 +78,7 @@ it as the program is run: from the same directory.
 
 exit status:
   0    done, whatever the program's own exit status; stderr tells if that is bad
-  1    the program could not be watched; stderr says why
+  1    the program failed or could not be watched; stderr says why
   2    wrong usage
   130  interrupted with Ctrl-C
 
@@ -254,6 +254,8 @@ def _imports(args: argparse.Namespace) -> int:
     _refuse_wrong_target(args)
     if not args.module and not os.path.isfile(args.program):
         args.wrong(f"no such file: {args.program}; for a module write -m {args.program}")
+    if args.module and os.path.isfile(args.program):
+        args.wrong(f"{args.program} is a file: for a file leave out -m")
     if args.top < 1 or (args.seconds is not None and args.seconds <= 0):
         args.wrong("--top and --seconds must be greater than 0")
     from perfkit.demo import report, runner
@@ -264,12 +266,16 @@ def _imports(args: argparse.Namespace) -> int:
     progress = report.ProgressLine(sys.stderr)
     try:
         found = examine(Program(tuple(words), args.seconds), lambda doing: progress(f"imports: {doing}"), sys.stderr)
-    except (ExaminationError, OSError) as error:
+    except ExaminationError as error:
+        progress.clear()
+        return _complain(error.status, str(error), command="imports")
+    except OSError as error:
+        progress.clear()
         return _complain(_FAILED, str(error), command="imports")
     finally:
         progress.clear()
-    if found.status:
-        _complain(_FAILED, f"the program ended with exit status {found.status}", command="imports")
+    if found.end.status or found.end.interrupted is not None:
+        _complain(_FAILED, f"the program {found.end}", command="imports")
     text = advice.render(
         found.program,
         found.imports,
