@@ -194,3 +194,12 @@ def test_dates():
     assert unpacked(packed(date(1, 1, 1))) == date(1, 1, 1)
     moment = datetime(2024, 10, 27, 2, 30, fold=1)
     assert unpacked(packed(moment)).fold == 1
+
+
+def test_where_a_list_is_in_itself_is_short():
+    inner = []
+    inner.append(inner)
+    with pytest.raises(errors.PackError, match="in itself") as caught:
+        packed({"a": inner})
+    assert caught.value.where.startswith("the value['a'][0][0]")
+    assert len(caught.value.where) < 100

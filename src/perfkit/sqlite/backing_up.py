@@ -57,6 +57,8 @@ class Backup:
 
     def _check(self) -> None:
         """Refuse what would overwrite something, or fall prey to another database's leavings."""
+        if os.path.isdir(self._path):
+            raise IsADirectoryError(errno.EISDIR, "a backup is a file: name one in this directory", self._path)
         if os.path.exists(self._path):
             if not self._options.is_memory and os.path.samefile(self._path, self._options.path):
                 raise ValueError(f"{self._path} is the database itself: a backup needs a path of its own")

@@ -9,7 +9,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from perfkit.sqlite.backing_up import Backup
-from perfkit.sqlite.base import CLOSED, NEW, DatabaseBase, backed_up, many, nothing
+from perfkit.sqlite.base import CLOSED, NEW, DatabaseBase, backed_up, constructor, many, nothing
 from perfkit.sqlite.delivery import Gate, ToThreads
 from perfkit.sqlite.options import checked_seconds
 from perfkit.sqlite.reading import ALL, ONE, VALUE
@@ -81,6 +81,9 @@ class Database(DatabaseBase):
     Thread-safe. The design is group commit (D. DeWitt et al., SIGMOD '84) over SQLite's write-ahead log.
     """
 
+    if not TYPE_CHECKING:
+        __init__ = constructor("Database")
+
     def _begin(self) -> None:
         self._deliver = ToThreads(self._options.max_pending)
         self._mutex = threading.Lock()
@@ -134,10 +137,12 @@ class Database(DatabaseBase):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    async def __aenter__(self) -> Database:
-        raise TypeError("a Database is entered by `with`; `async with` is for perfkit.AsyncDatabase")
+    if not TYPE_CHECKING:  # whose users are told without it
 
-    async def __aexit__(self, *_: object) -> None: ...
+        async def __aenter__(self):
+            raise TypeError("a Database is entered by `with`; `async with` is for perfkit.AsyncDatabase")
+
+        async def __aexit__(self, *_): ...
 
     # -- writing
 

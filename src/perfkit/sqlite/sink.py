@@ -6,6 +6,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from perfkit.sqlite.guard import RUN
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -99,16 +101,16 @@ class SQLiteSink:
 
     def begin(self) -> None:
         """Begin a transaction that can write. Raises DatabaseBusy."""
-        self.patience.call(self._ours, _BEGIN)
+        self.patience.call(self.ours, _BEGIN)
 
     def commit(self) -> None:
         """Commit the open transaction."""
-        self._ours(_COMMIT)
+        self.ours(_COMMIT)
 
     def rollback(self) -> None:
         """Undo the open transaction, if there is one."""
         if self.connection.in_transaction:
-            self._ours(_ROLLBACK)
+            self.ours(_ROLLBACK)
 
     def apply(self, work: Any, argument: Any) -> Any:
         """Carry out one operation in the open transaction."""
@@ -168,34 +170,39 @@ class SQLiteSink:
     def _alone(self, work: Any, argument: Any) -> Any:
         if not isinstance(work, str):
             return work(self, argument)
-        self.guard.off = True
+        self.guard.alone = True
         try:
             return self.patience.call(self.statement, work, argument)
         finally:
-            self.guard.off = False
+            self.guard.alone = False
 
     def _unit(self, work: Any, argument: Any) -> Any:
-        self._ours(_SAVE)
+        self.ours(_SAVE)
         try:
             result = self._called(work, argument)
         except BaseException:
             if self.connection.in_transaction:
-                self._ours(_UNDO)
-                self._ours(_RELEASE)
+                self.ours(_UNDO)
+                self.ours(_RELEASE)
             raise
-        self._ours(_RELEASE)
+        self.ours(_RELEASE)
         return result
 
     def _called(self, work: Any, argument: Any) -> Any:
+        guard, where = self.guard, self.guard.where
+        if type(work) is not Many:
+            guard.where = RUN
         try:
             result = work(self.connection, argument)
             return _fetched(result) if isinstance(result, sqlite3.Cursor) else result
         except BaseException as error:  # noqa: BLE001 (as above)
             raise self.explained(error) from error.__cause__
         finally:
+            guard.where = where
             self.connection.row_factory = self._row_factory
 
-    def _ours(self, sql: str) -> None:
+    def ours(self, sql: str) -> None:
+        """Execute a statement of perfkit's own."""
         self.guard.off = True
         try:
             self._execute(sql)

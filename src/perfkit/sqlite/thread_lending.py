@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from perfkit.pooling import Pool
+from perfkit.pooling.errors import PoolTimeout
 from perfkit.sqlite.connecting import open_reader
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from perfkit.sqlite.options import Options
 
-__all__ = ["Lending"]
+__all__ = ["Lending", "noting_readers"]
+
+
+@contextmanager
+def noting_readers(options: Options) -> Iterator[None]:
+    """Say which of a database's arguments decides how many connections are lent."""
+    try:
+        yield
+    except PoolTimeout as error:
+        most = max(1, options.readers)
+        error.add_note(f"{most} at a time, as readers={options.readers} says: give one back, or allow more readers")
+        raise
 
 
 class Lending:
@@ -29,9 +42,13 @@ class Lending:
             name=f"{name} (lent)",
         )
 
-    def connection(self, timeout: float | None) -> AbstractContextManager[sqlite3.Connection]:
+    @contextmanager
+    def connection(self, timeout: float | None) -> Iterator[sqlite3.Connection]:
         """Lend one."""
-        return self._pool.connection(timeout)
+        with ExitStack() as stack:
+            with noting_readers(self._options):
+                connection = stack.enter_context(self._pool.connection(timeout))
+            yield connection
 
     def close(self) -> None:
         """Close those that are idle now, and the others when they come back."""
