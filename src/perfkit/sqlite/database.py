@@ -247,8 +247,8 @@ class Database(DatabaseBase):
         """Read a big result bit by bit, in constant memory: ``for row in db.stream(sql): ...``.
 
         It reads on a connection of its own, from the state of the moment when its first row was asked for. As long as
-        it is open the WAL can't be emptied, and may outgrow its usual bound; so it is ended with StreamExpired (also a TimeoutError) after ``max_age``
-        seconds (more than 0; math.inf: never).
+        it is open the WAL can't be emptied, and may outgrow its usual bound; so it is ended with StreamExpired (also a
+        TimeoutError) after ``max_age`` seconds (more than 0; math.inf: never).
         It ends by itself with its last row, and when it is collected; ``with db.stream(sql) as rows`` ends it at the
         end of the block. It is used by one thread at a time.
 
