@@ -206,8 +206,15 @@ class AsyncDatabase(DatabaseBase):
         if self._lending is None:
             self._lending = AsyncLending(self._options, self.name)
             weakref.finalize(self, self._lending.leave).atexit = False
-        async with self._lending.connection(timeout) as connection:
-            yield connection
+        is_lent = False
+        try:
+            async with self._lending.connection(timeout) as connection:
+                is_lent = True
+                yield connection
+        except TimeoutError as error:
+            if not is_lent:
+                self._note_readers(error)
+            raise
 
     # -- upkeep
 

@@ -260,6 +260,11 @@ class DatabaseBase:
         self._opened_engine().scans.add(scan)
         return scan
 
+    def _note_readers(self, error: TimeoutError) -> None:
+        """Say which argument decides how many connections are lent."""
+        readers = self._options.readers
+        error.add_note(f"{max(1, readers)} at a time, as readers={readers} says: give one back, or allow more readers")
+
     def _refuse_memory(self, what: str) -> None:
         if self._options.is_memory:
             raise DatabaseError(

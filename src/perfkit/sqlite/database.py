@@ -286,8 +286,15 @@ class Database(DatabaseBase):
             if self._lending is None:
                 self._lending = Lending(self._options, self.name)
                 weakref.finalize(self, self._lending.close).atexit = False
-        with self._lending.connection(timeout) as connection:
-            yield connection
+        is_lent = False
+        try:
+            with self._lending.connection(timeout) as connection:
+                is_lent = True
+                yield connection
+        except TimeoutError as error:
+            if not is_lent:
+                self._note_readers(error)
+            raise
 
     # -- upkeep
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiosqlite
@@ -12,10 +11,9 @@ from perfkit._base import fork
 from perfkit._base.workers import Workers
 from perfkit.pooling import AsyncPool
 from perfkit.sqlite.connecting import reader_uri, set_up_reader
-from perfkit.sqlite.thread_lending import noting_readers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from perfkit.sqlite.options import Options
 
@@ -36,13 +34,9 @@ class AsyncLending:
         self._made: set[aiosqlite.Connection] = set()  # and not closed yet
         fork.after_in_child(self)
 
-    @asynccontextmanager
-    async def connection(self, timeout: float | None) -> AsyncIterator[aiosqlite.Connection]:
+    def connection(self, timeout: float | None) -> AbstractAsyncContextManager[aiosqlite.Connection]:
         """Lend one."""
-        async with AsyncExitStack() as stack:
-            with noting_readers(self._options):
-                connection = await stack.enter_async_context(self._pool.connection(timeout))
-            yield connection
+        return self._pool.connection(timeout)
 
     async def aclose(self) -> None:
         """Close those that are idle now, and the others when they come back."""

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from perfkit.pooling import Pool
-from perfkit.pooling.errors import PoolTimeout
 from perfkit.sqlite.connecting import open_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from perfkit.sqlite.options import Options
 
-__all__ = ["Lending", "noting_readers"]
-
-
-@contextmanager
-def noting_readers(options: Options) -> Iterator[None]:
-    """Say which of a database's arguments decides how many connections are lent."""
-    try:
-        yield
-    except PoolTimeout as error:
-        most = max(1, options.readers)
-        error.add_note(f"{most} at a time, as readers={options.readers} says: give one back, or allow more readers")
-        raise
+__all__ = ["Lending"]
 
 
 class Lending:
@@ -42,13 +29,9 @@ class Lending:
             name=f"{name} (lent)",
         )
 
-    @contextmanager
-    def connection(self, timeout: float | None) -> Iterator[sqlite3.Connection]:
+    def connection(self, timeout: float | None) -> AbstractContextManager[sqlite3.Connection]:
         """Lend one."""
-        with ExitStack() as stack:
-            with noting_readers(self._options):
-                connection = stack.enter_context(self._pool.connection(timeout))
-            yield connection
+        return self._pool.connection(timeout)
 
     def close(self) -> None:
         """Close those that are idle now, and the others when they come back."""
