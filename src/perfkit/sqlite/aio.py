@@ -12,7 +12,7 @@ from perfkit._base.offload import Offloader
 from perfkit.sqlite.aio_stream import AsyncStream
 from perfkit.sqlite.aio_transaction import AsyncTransaction
 from perfkit.sqlite.backing_up import Backup
-from perfkit.sqlite.base import CLOSED, NEW, DatabaseBase, backed_up, many, nothing
+from perfkit.sqlite.base import CLOSED, NEW, DatabaseBase, backed_up, constructor, many, nothing
 from perfkit.sqlite.delivery import ToLoop
 from perfkit.sqlite.errors import DatabaseLoopError
 from perfkit.sqlite.options import checked_seconds
@@ -49,6 +49,11 @@ class AsyncDatabase(DatabaseBase):
     closed; DatabaseLoopError else. A loop that is closed without `aclose` loses nothing that was acknowledged, and
     keeps no interpreter from ending.
     """
+
+    _in_a_transaction = "`async with db.transaction() as tx` gave, such as `await tx.execute()`"
+
+    if not TYPE_CHECKING:
+        __init__ = constructor("AsyncDatabase")
 
     def _begin(self) -> None:
         self._deliver = ToLoop(self._options.max_pending)
@@ -99,10 +104,12 @@ class AsyncDatabase(DatabaseBase):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def __enter__(self) -> AsyncDatabase:
-        raise TypeError("an AsyncDatabase is entered by `async with`; `with` is for perfkit.Database")
+    if not TYPE_CHECKING:  # whose users are told without it
 
-    def __exit__(self, *_: object) -> None: ...
+        def __enter__(self):
+            raise TypeError("an AsyncDatabase is entered by `async with`; `with` is for perfkit.Database")
+
+        def __exit__(self, *_): ...
 
     # -- writing
 
@@ -199,8 +206,15 @@ class AsyncDatabase(DatabaseBase):
         if self._lending is None:
             self._lending = AsyncLending(self._options, self.name)
             weakref.finalize(self, self._lending.leave).atexit = False
-        async with self._lending.connection(timeout) as connection:
-            yield connection
+        is_lent = False
+        try:
+            async with self._lending.connection(timeout) as connection:
+                is_lent = True
+                yield connection
+        except TimeoutError as error:
+            if not is_lent:
+                self._note_readers(error)
+            raise
 
     # -- upkeep
 

@@ -117,6 +117,8 @@ def _connected(options: Options, database: str, **more: Any) -> Any:
         directory = os.path.dirname(options.path)
         if not os.path.isdir(directory):
             error.add_note(f"there is no directory {directory}: create it first, for example with os.makedirs()")
+        elif os.path.isdir(options.path):
+            error.add_note(f"{options.path} is a directory: name a file in it")
         else:
             error.add_note(f"the path is {options.path}")
         raise
@@ -173,8 +175,8 @@ def _asked(connection: sqlite3.Connection, question: str) -> Any:
     return connection.execute(question).fetchone()[0]
 
 
-def guarded(connection: Connection, path: str) -> Guard:
+def guarded(connection: Connection, options: Options) -> Guard:
     """Put the guard on a writer's connection."""
-    guard = Guard(path)
+    guard = Guard(options.path, options.owned)
     connection.watch(guard)
     return guard

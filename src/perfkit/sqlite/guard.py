@@ -1,4 +1,4 @@
-"""The writer's connection, guarded: what callers run on it can't end the transaction they share, nor close it."""
+"""The writer's connection, guarded: callers can't end their transaction, close it, or set what perfkit sets."""
 
 from __future__ import annotations
 
@@ -11,11 +11,31 @@ from weakref import ref
 from perfkit.sqlite.errors import TooManyParameters, TransactionRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from weakref import ReferenceType
 
-__all__ = ["Connection", "Guard"]
+__all__ = ["EXECUTE", "MIGRATION", "RUN", "SESSION", "Connection", "Guard", "note_several"]
 
-_TRANSACTION, _SAVEPOINT, _ATTACH, _DETACH = 22, 32, 24, 25  # of sqlite3.h; the module has no names for the last two
+# What to do instead of beginning or ending a transaction, by where that was tried.
+EXECUTE = (
+    "perfkit begins and commits the transaction, which others may share. For several statements in one transaction use"
+    " transaction(), or a function with run()"
+)
+RUN = (
+    "perfkit commits when the function is over, and undoes it if it raises. Leave it out: `with conn:`, conn.commit(),"
+    " conn.rollback() and conn.executescript() do it too. Use conn.execute() for one statement after another"
+)
+SESSION = (
+    "the transaction() is committed at the end of its block, and rolled back if an exception leaves it. Leave it out;"
+    " to have a part of it undone, use run() in it"
+)
+MIGRATION = (
+    "each migration is a transaction of its own already. Leave it out: `with conn:`, conn.commit() and"
+    " conn.executescript() do it too; a script is a str in migrations="
+)
+
+# Of sqlite3.h; the module has no names for the last two.
+_PRAGMA, _TRANSACTION, _SAVEPOINT, _ATTACH, _DETACH = 19, 22, 32, 24, 25
 _SETTINGS = ("row_factory", "text_factory", "isolation_level", *(["autocommit"] if sys.version_info >= (3, 12) else []))
 _MANY = 200  # things opened, after which those that are gone are forgotten
 _execute, _cursor = sqlite3.Cursor.execute, sqlite3.Connection.cursor  # without the cost of super()
@@ -144,22 +164,29 @@ class _Cursor(sqlite3.Cursor):
 
 
 class Guard:
-    """An authorizer that denies transaction statements unless it is ``off``.
+    """An authorizer that denies transaction statements, and the setting of ``owned`` pragmas, unless it is ``off``.
+
+    What is ``alone`` is denied those pragmas only.
 
     SQLite asks when it prepares a statement, not when it runs one again. So the guard costs nothing; but what was
     allowed once is prepared, and allowed for ever. Our own statements have texts of their own for that reason.
     """
 
-    __slots__ = ("_path", "denied", "off")
+    __slots__ = ("_owned", "_path", "alone", "denied", "off", "where")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, owned: Mapping[str, str]) -> None:
         self._path = path
-        self.off = False
+        self._owned = owned  # name -> why
+        self.off = self.alone = False
+        self.where = EXECUTE
         self.denied: str | None = None
 
-    def __call__(self, action: int, first: str | None, *_: object) -> int:
+    def __call__(self, action: int, first: str | None, second: str | None, *_: object) -> int:
         """Tell SQLite whether a statement that does ``action`` may be prepared."""
-        if self.off or action not in (_TRANSACTION, _SAVEPOINT, _ATTACH, _DETACH):
+        if action == _PRAGMA and second is not None and not self.off and (first or "").lower() in self._owned:
+            self.denied = f"PRAGMA {(first or '').lower()}"
+            return sqlite3.SQLITE_DENY
+        if self.off or self.alone or action not in (_TRANSACTION, _SAVEPOINT, _ATTACH, _DETACH):
             return sqlite3.SQLITE_OK
         self.denied = {_SAVEPOINT: "SAVEPOINT", _ATTACH: "ATTACH", _DETACH: "DETACH"}.get(action, first or "BEGIN")
         return sqlite3.SQLITE_DENY
@@ -174,7 +201,7 @@ class Guard:
 
     def explained(self, error: BaseException, connection: sqlite3.Connection) -> BaseException:
         """Return an error that says what to do, where SQLite's own doesn't; else the error itself."""
-        if not isinstance(error, sqlite3.Error):
+        if not isinstance(error, (sqlite3.Error, sqlite3.Warning)):
             return error
         denied, self.denied = self.denied, None
         if denied and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_AUTH:
@@ -190,17 +217,24 @@ class Guard:
                 ),
                 error,
             )
+        note_several(error)
         return error
 
-    def _refusal(self, denied: str, error: sqlite3.Error) -> BaseException:
-        if denied in {"ATTACH", "DETACH"}:
+    def _refusal(self, denied: str, error: BaseException) -> BaseException:
+        name = denied.removeprefix("PRAGMA ")
+        if name != denied:
+            text = f"PRAGMA {name} can be read, and is perfkit's to set: {self._owned[name]}"
+        elif denied in {"ATTACH", "DETACH"}:
             text = f"{denied} can't be part of a transaction: execute() it by itself"
         else:
-            text = (
-                f"{denied} is refused: perfkit begins and commits the transaction, which others may share."
-                " For several statements in one transaction use transaction(), or a function with run()"
-            )
+            text = f"{denied} is refused: {self.where}"
         return _caused(TransactionRefused(text, path=self._path), error)
+
+
+def note_several(error: BaseException) -> None:
+    """Say what to do with several statements in one string, if that is what an error is about."""
+    if "one statement at a time" in str(error):
+        error.add_note("for several statements use a function with run(), or transaction(); for a schema, migrations=")
 
 
 def _caused(error: BaseException, cause: BaseException) -> BaseException:

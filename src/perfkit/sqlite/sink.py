@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from perfkit.sqlite.guard import RUN
 from perfkit.sqlite.statements import Returning, may_write
 
 if TYPE_CHECKING:
@@ -101,12 +102,12 @@ class SQLiteSink:
 
     def begin(self) -> None:
         """Begin a transaction that can write. Raises DatabaseBusy."""
-        self.patience.call(self._ours, _BEGIN)
+        self.patience.call(self.ours, _BEGIN)
 
     def commit(self) -> None:
         """Commit the open transaction."""
         try:
-            self._ours(_COMMIT)
+            self.ours(_COMMIT)
         except BaseException:
             self._is_obstructed = True
             raise
@@ -114,7 +115,7 @@ class SQLiteSink:
     def rollback(self) -> None:
         """Undo the open transaction, if there is one."""
         if self.connection.in_transaction:
-            self._ours(_ROLLBACK)
+            self.ours(_ROLLBACK)
 
     def apply(self, work: Any, argument: Any) -> Any:
         """Carry out one operation in the open transaction."""
@@ -192,18 +193,18 @@ class SQLiteSink:
     def _alone(self, work: Any, argument: Any) -> Any:
         if not isinstance(work, str):
             return work(self, argument)
-        self.guard.off = True
+        self.guard.alone = True
         try:
             return self.patience.call(self.statement, work, argument)
         finally:
-            self.guard.off = False
+            self.guard.alone = False
 
     def _unit(self, work: Callable[[], Any]) -> Any:
         """Return ``work()``, done in the open transaction; if it raises, nothing of it is kept."""
-        self._ours(_SAVE)
+        self.ours(_SAVE)
         try:
             result = self._lent(work)
-            self._ours(_RELEASE)
+            self.ours(_RELEASE)
         except BaseException:
             self._undo()
             raise
@@ -214,8 +215,8 @@ class SQLiteSink:
         if not self.connection.in_transaction:
             return
         try:
-            self._ours(_UNDO)
-            self._ours(_RELEASE)
+            self.ours(_UNDO)
+            self.ours(_RELEASE)
         except BaseException:  # noqa: BLE001 (what the unit raised is raised)
             self.rollback()
 
@@ -230,11 +231,16 @@ class SQLiteSink:
         return result
 
     def _called(self, work: Any, argument: Any) -> Any:
+        guard, where = self.guard, self.guard.where
+        if type(work) is not Many:
+            guard.where = RUN
         try:
             result = work(self.connection, argument)
             return _fetched(result) if isinstance(result, sqlite3.Cursor) else result
         except BaseException as error:  # noqa: BLE001 (as above)
             raise self.explained(error) from error.__cause__
+        finally:
+            guard.where = where
 
     def _failed(self, error: BaseException) -> BaseException:
         """End a statement that may have been left in its middle, and return its error, explained."""
@@ -248,7 +254,8 @@ class SQLiteSink:
         self._cursor.row_factory = self.connection.row_factory
         self._execute = self._cursor.execute
 
-    def _ours(self, sql: str) -> None:
+    def ours(self, sql: str) -> None:
+        """Execute a statement of perfkit's own."""
         self.guard.off = True
         try:
             self._execute(sql)
