@@ -196,8 +196,8 @@ class AsyncDatabase(DatabaseBase):
         """Lend a connection that can't write: ``async with db.connection() as conn: ...``.
 
         ``conn`` is an ``aiosqlite.Connection``, for code that speaks to one already. At most ``readers`` of them are
-        lent at a time, and at least one. What is left open on it is ended when it comes back; until then the WAL can't
-        be emptied. See `Database.connection`.
+        lent at a time, and at least one. What is left open on it is ended when it comes back, in its thread, and then
+        the next one has it. See `Database.connection`.
         """
         await self._readable()
         self._refuse_memory("connection()")
@@ -241,7 +241,9 @@ class AsyncDatabase(DatabaseBase):
         return await future
 
     async def _read(self, how: Query, sql: str, parameters: Any, unpack: Sequence[str]) -> Any:
-        if self._is_watched or get_ident() != self._thread or not self._loop.is_running():  # type: ignore[union-attr]
+        if (
+            self._is_watched or get_ident() != self._thread or not self._loop.is_running()  # type: ignore[union-attr]  # as in execute()
+        ):
             await self._readable()
         future = self._create_future()
         self._ask(future, how, sql, parameters, unpack)

@@ -268,8 +268,8 @@ class Database(DatabaseBase):
         """Lend a connection that can't write: ``with db.connection() as conn: ...``.
 
         ``conn`` is a ``sqlite3.Connection``, for code that speaks to one already. At most ``readers`` of them are lent
-        at a time, and at least one. What is left open on it is ended when it comes back; until then the WAL can't be
-        emptied.
+        at a time, and at least one. When it comes back cursors are closed, a transaction is ended, and the row factory
+        and the like are set as they were; until then the WAL can't be emptied. Its PRAGMAs and functions stay.
 
         Args:
             timeout: how long to wait for one, in seconds from 0; None: as long as a pool does by default.

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
-from weakref import ref
 
 from perfkit.sqlite.errors import TooManyParameters, TransactionRefused
+from perfkit.sqlite.lent import Lent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from weakref import ReferenceType
 
 __all__ = ["EXECUTE", "MIGRATION", "RUN", "SESSION", "Connection", "Guard", "note_several"]
 
@@ -36,41 +33,25 @@ MIGRATION = (
 
 # Of sqlite3.h; the module has no names for the last two.
 _PRAGMA, _TRANSACTION, _SAVEPOINT, _ATTACH, _DETACH = 19, 22, 32, 24, 25
-_SETTINGS = ("row_factory", "text_factory", "isolation_level", *(["autocommit"] if sys.version_info >= (3, 12) else []))
-_MANY = 200  # things opened, after which those that are gone are forgotten
-_execute, _cursor = sqlite3.Cursor.execute, sqlite3.Connection.cursor  # without the cost of super()
+_NAMING = {
+    *(sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_TEMP_TABLE, sqlite3.SQLITE_CREATE_VTABLE),
+    *(sqlite3.SQLITE_CREATE_VIEW, sqlite3.SQLITE_CREATE_TEMP_VIEW, sqlite3.SQLITE_ALTER_TABLE),
+}
+_HIDDEN = (
+    "SELECT t.name FROM temp.sqlite_schema t JOIN main.sqlite_schema m ON m.name = t.name COLLATE NOCASE"
+    " WHERE t.type IN ('table', 'view') AND m.type IN ('table', 'view') AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+)
 
 
-class Connection(sqlite3.Connection):
+class Connection(Lent):
     """What ``run(fn)`` gives to ``fn``: a `sqlite3.Connection` that stays as it is.
 
-    While it is lent, it keeps account of what is opened on it: what stays open would read from this moment for ever.
     Nothing more is carried out once SQLite has rolled the transaction back, because it would be committed by itself.
     """
 
-    _opened: list[ReferenceType[Any]] | None = None  # cursors and blobs, while it is lent
-    _before: tuple[Any, ...] = ()
     _guard: Guard
 
-    def lend(self) -> None:
-        """Keep account from now on, in a transaction that is open."""
-        self._before = tuple(getattr(self, name) for name in _SETTINGS)
-        self._opened = []
-
-    def take_back(self) -> None:
-        """Close what was opened since it was lent, and set what was set as it was."""
-        opened, self._opened = self._opened or (), None
-        for each in opened:
-            thing = each()
-            if thing is not None:
-                with suppress(sqlite3.Error):  # the transaction that it was in is gone
-                    thing.close()
-        for name, value in zip(_SETTINGS, self._before, strict=True):
-            if getattr(self, name) is not value:
-                with suppress(sqlite3.Error):  # of isolation_level: it is set, and the COMMIT that goes with it denied
-                    setattr(self, name, value)
-
-    def refuse_if_lost(self) -> None:
+    def check(self) -> None:
         """Raise TransactionRefused if it is lent, and the transaction is not there any more."""
         if self._opened is not None and not self.in_transaction:
             raise self._guard.lost()
@@ -79,32 +60,7 @@ class Connection(sqlite3.Connection):
         """Return a cursor that is closed with the unit of work."""
         if factory is not None:
             raise sqlite3.ProgrammingError("cursor() takes no factory here: perfkit has one of its own")
-        cursor = _cursor(self, _Cursor)
-        if self._opened is not None:
-            self._note(cursor)
-        return cursor
-
-    def execute(self, *args: Any) -> Any:
-        """Execute a statement with a cursor of its own."""
-        if self._opened is not None and not self.in_transaction:
-            raise self._guard.lost()
-        return _execute(self.cursor(), *args)
-
-    def executemany(self, *args: Any) -> Any:
-        """Execute a statement for many rows with a cursor of its own."""
-        return self.cursor().executemany(*args)
-
-    def executescript(self, *args: Any) -> Any:
-        """Execute a script with a cursor of its own."""
-        return self.cursor().executescript(*args)
-
-    def blobopen(self, *args: Any, **more: Any) -> Any:
-        """Open a blob, which is closed with the unit of work."""
-        self.refuse_if_lost()
-        blob = super().blobopen(*args, **more)
-        if self._opened is not None:
-            self._note(blob)
-        return blob
+        return super().cursor()
 
     def close(self) -> NoReturn:
         """Refuse: the connection is the database's, and others' work is on it."""
@@ -133,34 +89,9 @@ class Connection(sqlite3.Connection):
         self._guard = guard
         super().set_authorizer(guard)
 
-    def _note(self, thing: Any) -> None:
-        opened = self._opened
-        assert opened is not None  # noqa: S101 (asked while it is lent)
-        if len(opened) >= _MANY:
-            opened[:] = [each for each in opened if each() is not None]
-        opened.append(ref(thing))
-
     def _refuse_setting(self, what: str) -> None:
         if self._opened is not None:
             raise sqlite3.ProgrammingError(f"the connection's {what} would stay for others: set them in on_connect=")
-
-
-class _Cursor(sqlite3.Cursor):
-    """A cursor that carries nothing out when the transaction it is for is gone."""
-
-    connection: Connection
-
-    def execute(self, *args: Any) -> Any:
-        self.connection.refuse_if_lost()
-        return _execute(self, *args)
-
-    def executemany(self, *args: Any) -> Any:
-        self.connection.refuse_if_lost()
-        return super().executemany(*args)
-
-    def executescript(self, *args: Any) -> Any:
-        self.connection.refuse_if_lost()
-        return super().executescript(*args)
 
 
 class Guard:
@@ -172,7 +103,7 @@ class Guard:
     allowed once is prepared, and allowed for ever. Our own statements have texts of their own for that reason.
     """
 
-    __slots__ = ("_owned", "_path", "alone", "denied", "off", "where")
+    __slots__ = ("_has_named", "_owned", "_path", "alone", "denied", "off", "where")
 
     def __init__(self, path: str, owned: Mapping[str, str]) -> None:
         self._path = path
@@ -180,12 +111,15 @@ class Guard:
         self.off = self.alone = False
         self.where = EXECUTE
         self.denied: str | None = None
+        self._has_named = False  # a table, since that was looked at
 
     def __call__(self, action: int, first: str | None, second: str | None, *_: object) -> int:
         """Tell SQLite whether a statement that does ``action`` may be prepared."""
         if action == _PRAGMA and second is not None and not self.off and (first or "").lower() in self._owned:
             self.denied = f"PRAGMA {(first or '').lower()}"
             return sqlite3.SQLITE_DENY
+        if action in _NAMING:
+            self._has_named = True
         if self.off or self.alone or action not in (_TRANSACTION, _SAVEPOINT, _ATTACH, _DETACH):
             return sqlite3.SQLITE_OK
         self.denied = {_SAVEPOINT: "SAVEPOINT", _ATTACH: "ATTACH", _DETACH: "DETACH"}.get(action, first or "BEGIN")
@@ -198,6 +132,19 @@ class Guard:
             " nothing more can be done in it. Let the error that says so pass, or use ABORT instead of ROLLBACK",
             path=self._path,
         )
+
+    def refuse_hiding(self, connection: sqlite3.Connection) -> None:
+        """Raise TransactionRefused if a temporary table has the name of one that stays, which would be lost to all."""
+        if not self._has_named:
+            return
+        self._has_named = False
+        hidden = sqlite3.Cursor(connection).execute(_HIDDEN).fetchone()
+        if hidden:
+            raise TransactionRefused(
+                f"a temporary table {hidden[0]!r} would hide the database's own for all who write, and what they write"
+                f" would be gone when it is closed: give it another name, or drop it first, as temp.{hidden[0]}",
+                path=self._path,
+            )
 
     def explained(self, error: BaseException, connection: sqlite3.Connection) -> BaseException:
         """Return an error that says what to do, where SQLite's own doesn't; else the error itself."""

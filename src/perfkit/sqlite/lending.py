@@ -10,9 +10,11 @@ import aiosqlite
 from perfkit._base import fork
 from perfkit._base.workers import Workers
 from perfkit.pooling import AsyncPool
-from perfkit.sqlite.connecting import reader_uri, set_up_reader
+from perfkit.sqlite.connecting import reader_uri, set_up_lent
+from perfkit.sqlite.lent import LentReader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from perfkit.sqlite.options import Options
@@ -63,13 +65,14 @@ class AsyncLending:
             isolation_level=None,
             timeout=self._options.busy_timeout,
             cached_statements=256,
+            factory=LentReader,
         )
         thread: Any = getattr(connection, "_thread", connection)
         thread.daemon = True  # aiosqlite's threads keep the interpreter from ending while a connection is open
         await connection
         self._made.add(connection)
         try:
-            await connection._execute(set_up_reader, connection._conn, self._options)  # type: ignore[no-untyped-call]
+            await _in_its_thread(connection, set_up_lent, connection._conn, self._options)
         except BaseException:
             await self._close(connection)
             raise
@@ -80,10 +83,14 @@ class AsyncLending:
         await connection.close()
 
 
-async def _reset(connection: aiosqlite.Connection) -> None:
-    """End what the borrower may have left open."""
-    if connection.in_transaction:
-        await connection.rollback()
+async def _reset(connection: Any) -> None:
+    """End what the borrower may have left open, after what may still be under way in the connection's thread."""
+    await _in_its_thread(connection, connection._conn.renew)
+
+
+async def _in_its_thread(connection: Any, function: Callable[..., object], *args: Any) -> None:
+    """Call a function where the connection may be used; ``aiosqlite`` has no public way to do that."""
+    await connection._execute(function, *args)
 
 
 async def _close_all(connections: list[aiosqlite.Connection]) -> None:

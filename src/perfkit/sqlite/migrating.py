@@ -62,7 +62,7 @@ def _step(sink: SQLiteSink, version: int, migrations: Sequence[Migration]) -> No
                 sink.connection.execute(statement)
         else:
             checked_result(migration(sink.connection), "a migration")
-        sink.connection.refuse_if_lost()
+        sink.connection.check()
         sink.ours(f"PRAGMA user_version={version + 1} -- perfkit")
     except BaseException as error:  # noqa: BLE001 (it is raised again, explained)
         told = sink.explained(error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perfkit.sqlite.guard import RUN
-from perfkit.sqlite.statements import Returning, may_write
+from perfkit.sqlite.statements import Undone, may_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,7 +90,7 @@ class SQLiteSink:
         self.connection = connection
         self.guard = guard
         self.patience = patience
-        self._returning = Returning()
+        self._undone = Undone()
         self._reading: set[str] = set()  # queries that are known to be some
         self._is_obstructed = False  # a commit failed: a statement out of reach may hold up those of SQLite's own
         self._begin_reading()
@@ -119,7 +119,7 @@ class SQLiteSink:
 
     def apply(self, work: Any, argument: Any) -> Any:
         """Carry out one operation in the open transaction."""
-        if type(work) is str and not self._returning[work]:  # nearly all there is: as short as it can be
+        if type(work) is str and not self._undone[work]:  # nearly all there is: as short as it can be
             cursor = self._cursor
             try:
                 self._execute(work, argument)
@@ -138,7 +138,7 @@ class SQLiteSink:
         if alone:
             return self._alone(work, argument)
         if isinstance(work, str):
-            if self._returning[work] or self._is_obstructed:
+            if self._undone[work] or self._is_obstructed:
                 return self.whole(lambda: self.statement(work, argument))
             return self.patience.call(self.apply, work, argument)
         if type(work) is Query:
@@ -225,7 +225,8 @@ class SQLiteSink:
         self.connection.lend()
         try:
             result = work()
-            self.connection.refuse_if_lost()  # it may have caught what told it
+            self.connection.check()  # it may have caught what told it
+            self.guard.refuse_hiding(self.connection)
         finally:
             self.connection.take_back()
         return result

@@ -165,6 +165,8 @@ def _array(value: Any) -> tuple[int, bytes]:
     if array.dtype.hasobject or array.dtype.fields or array.dtype.str == "|V0":
         raise TypeError(f"a numpy array of {array.dtype} has no form: use one of numbers, times or strings")
     is_scalar = isinstance(value, np.generic)
+    if isinstance(value, (bytes, str)) and array[()] != value:
+        raise TypeError(f"a numpy {type(value).__name__} that ends with NUL has no form, for an array drops the NUL")
     head = msgpack.packb([array.dtype.str, None if is_scalar else array.shape])
     return _ARRAY, head + array.tobytes()
 
