@@ -231,3 +231,21 @@ def test_temporary_tables_of_other_names_are_the_writer_s(db):
     db.run(lambda conn: [conn.execute(sql) for sql in ("CREATE TEMP TABLE t (y)", "DROP TABLE temp.t")])
     db.execute("DROP TABLE mine")
     db.execute("CREATE TABLE mine (x)")
+
+
+@pytest.mark.parametrize("fetch", ["fetch_all", "fetch_one", "fetch_value"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO t VALUES (2) RETURNING x",
+        "/* a */ DELETE FROM t RETURNING x",
+        "WITH n(x) AS (SELECT 2) INSERT INTO t SELECT x FROM n RETURNING x",
+    ],
+)
+def test_what_fetches_in_a_transaction_only_reads(db, fetch, sql):
+    with db.transaction() as tx:
+        tx.execute("INSERT INTO t VALUES (1)")
+        with pytest.raises(sqlite3.OperationalError, match=r"only read: use execute\(\)"):
+            getattr(tx, fetch)(sql)
+        assert tx.fetch_value("WITH n(x) AS (SELECT 1) SELECT t.x FROM t, n") == 1
+    assert count(db) == 1
