@@ -232,3 +232,53 @@ def test_none_is_lent_from_memory():
         db.connection(),
     ):
         raise AssertionError("nobody else sees what is in there")
+
+
+def test_a_connection_that_was_left_by_an_exception_reads_no_more(path):
+    kept = []
+
+    async def fail(db):
+        async with db.connection() as conn:
+            kept.append(await conn.execute("SELECT x FROM t"))
+            await kept[0].fetchone()
+            raise LookupError("found")
+
+    async def main():
+        async with perfkit.AsyncDatabase(path, readers=1) as db:
+            with pytest.raises(LookupError):
+                await fail(db)
+            await db.execute("INSERT INTO t VALUES (3)")
+            async with db.connection() as again:
+                await db.maintain()
+                assert db.stats().wal_bytes == 0
+                assert len(await again.execute_fetchall("SELECT x FROM t")) == 3
+
+    asyncio.run(main())
+
+
+def test_what_fails_when_it_is_made_ready_is_told(path):
+    def refuse(connection):
+        if made:
+            raise LookupError("not ready")
+        made.append(connection)
+
+    made = []
+    with perfkit.Database(path, readers=0, on_connect=refuse) as db:
+        with pytest.raises(LookupError, match="not ready"), db.connection():
+            raise AssertionError("it was lent")
+        assert db.fetch_value("SELECT count(*) FROM t") == 2
+
+
+def test_one_that_its_borrower_closed_is_not_lent_again(path, caplog):
+    with perfkit.Database(path, readers=1) as db:
+        with db.connection() as conn:
+            kept = conn.execute("SELECT x FROM t")
+            conn.close()
+            conn.close()
+        db.execute("INSERT INTO t VALUES (3)")
+        db.maintain()
+        assert db.stats().wal_bytes == 0, f"it is read from still: {kept}"
+        with db.connection() as again:
+            assert again is not conn
+            assert again.execute("SELECT count(*) FROM t").fetchone()[0] == 3
+    assert "reset() failed" in caplog.text

@@ -196,8 +196,8 @@ class AsyncDatabase(DatabaseBase):
         """Lend a connection that can't write: ``async with db.connection() as conn: ...``.
 
         ``conn`` is an ``aiosqlite.Connection``, for code that speaks to one already. At most ``readers`` of them are
-        lent at a time, and at least one. What is left open on it is ended when it comes back, in its thread, and then
-        the next one has it. See `Database.connection`.
+        lent at a time, and at least one. What is left open on it is ended at the end of the block, after what may still
+        be under way in its thread. See `Database.connection`.
         """
         await self._readable()
         self._refuse_memory("connection()")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiosqlite
@@ -14,8 +15,7 @@ from perfkit.sqlite.connecting import reader_uri, set_up_lent
 from perfkit.sqlite.lent import LentReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Callable
 
     from perfkit.sqlite.options import Options
 
@@ -31,14 +31,21 @@ class AsyncLending:
     def __init__(self, options: Options, name: str) -> None:
         self._options = options
         self._pool: AsyncPool[aiosqlite.Connection] = AsyncPool(
-            self._connect, max_size=max(1, options.readers), close=self._close, reset=_reset, name=f"{name} (lent)"
+            self._connect, max_size=max(1, options.readers), close=self._close, name=f"{name} (lent)"
         )
         self._made: set[aiosqlite.Connection] = set()  # and not closed yet
         fork.after_in_child(self)
 
-    def connection(self, timeout: float | None) -> AbstractAsyncContextManager[aiosqlite.Connection]:
-        """Lend one."""
-        return self._pool.connection(timeout)
+    @asynccontextmanager
+    async def connection(self, timeout: float | None) -> AsyncIterator[aiosqlite.Connection]:
+        """Lend one. After an exception the pool closes it.
+
+        It is renewed here and not by the pool, which would do so later: aiosqlite's thread ends with a traceback if the
+        loop is closed meanwhile.
+        """
+        async with self._pool.connection(timeout) as connection:
+            yield connection
+            await _in_its_thread(connection, LentReader.renew, connection._conn)
 
     async def aclose(self) -> None:
         """Close those that are idle now, and the others when they come back."""
@@ -81,11 +88,6 @@ class AsyncLending:
     async def _close(self, connection: aiosqlite.Connection) -> None:
         self._made.discard(connection)
         await connection.close()
-
-
-async def _reset(connection: Any) -> None:
-    """End what the borrower may have left open, after what may still be under way in the connection's thread."""
-    await _in_its_thread(connection, connection._conn.renew)
 
 
 async def _in_its_thread(connection: Any, function: Callable[..., object], *args: Any) -> None:

@@ -36,12 +36,7 @@ class Lent(sqlite3.Connection):
 
     def take_back(self) -> None:
         """Close what was opened since it was lent, and set what was set as it was."""
-        opened, self._opened = self._opened or (), None
-        for each in opened:
-            thing = each()
-            if thing is not None:
-                with suppress(sqlite3.Error):  # the transaction that it was in is gone
-                    thing.close()
+        self._close_opened()
         for name, value in zip(_SETTINGS, self._before, strict=True):
             if getattr(self, name) is not value:
                 with suppress(sqlite3.Error):  # of isolation_level: it is set, and the COMMIT that goes with it denied
@@ -77,6 +72,14 @@ class Lent(sqlite3.Connection):
         except sqlite3.Error as error:
             self.note(error)
             raise
+
+    def _close_opened(self) -> None:
+        opened, self._opened = self._opened or (), None
+        for each in opened:
+            thing = each()
+            if thing is not None:
+                with suppress(sqlite3.Error):  # the transaction that it was in is gone
+                    thing.close()
 
     def _noted(self, thing: Any) -> Any:
         opened = self._opened
@@ -129,6 +132,11 @@ class LentReader(Lent):
             error.add_note(
                 "what connection() lends is query-only: write with the database's execute(), run() or transaction()"
             )
+
+    def close(self) -> None:
+        """Close it, and what was opened on it, which would go on reading."""
+        self._close_opened()
+        super().close()
 
     def renew(self) -> None:
         """Take it back, and have it as it was for the next one."""

@@ -5,6 +5,7 @@ Prints the rows acknowledged, the streams read and the largest size of the WAL i
 """
 
 import asyncio
+import itertools
 import sys
 import time
 from contextlib import aclosing
@@ -19,12 +20,13 @@ FILLING = bytes(1000)
 
 async def main(path, seconds):
     until = time.monotonic() + seconds
+    numbers = itertools.cycle(range(ROWS))
     written = streamed = largest = 0
 
     async def write(db):
         nonlocal written
         while time.monotonic() < until:
-            await db.execute(WRITE, (written % ROWS, FILLING))
+            await db.execute(WRITE, (next(numbers), FILLING))
             written += 1
 
     async def read(db):
