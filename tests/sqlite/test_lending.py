@@ -259,12 +259,12 @@ def test_a_connection_that_was_left_by_an_exception_reads_no_more(path):
 def test_what_fails_when_it_is_made_ready_is_told(path):
     def refuse(connection):
         if made:
-            raise LookupError("not ready")
+            raise TypeError("not ready")
         made.append(connection)
 
     made = []
     with perfkit.Database(path, readers=0, on_connect=refuse) as db:
-        with pytest.raises(LookupError, match="not ready"), db.connection():
+        with pytest.raises(TypeError, match="not ready"), db.connection():
             raise AssertionError("it was lent")
         assert db.fetch_value("SELECT count(*) FROM t") == 2
 
