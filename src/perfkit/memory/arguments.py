@@ -12,9 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["check_hook", "check_seconds", "check_shares", "check_timeout", "size_of"]
+__all__ = ["check_hook", "check_limit", "check_seconds", "check_shares", "check_timeout", "size_of"]
 
 _TIERS = (1, 2, 3)
+_LEAST = 1_000_000  # bytes
 
 
 def size_of(value: int | str, name: str) -> int:
@@ -22,7 +23,19 @@ def size_of(value: int | str, name: str) -> int:
     size = _text_size(value, name) if isinstance(value, str) else parse_size(value, name=name)
     if size == 0:
         raise ValueError(f"{name} must be more than 0 bytes, such as '64MB'")
+    if isinstance(value, str) and not value.strip()[-1].isalpha():
+        raise ValueError(f"{name}={value!r} has no unit: write '{value.strip()}MB', or a number for bytes")
     return size
+
+
+def check_limit(value: int | str) -> int:
+    """Return a limit in bytes. Less than any Python takes is a unit that was forgotten."""
+    limit = size_of(value, "limit")
+    if limit < _LEAST:
+        raise ValueError(
+            f"limit={value!r} is {limit} bytes, less than any Python takes: write '{limit}MB' if you mean that"
+        )
+    return limit
 
 
 @lru_cache(maxsize=256)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from perfkit.memory.stats import ReclaimerStats
 
-__all__ = ["Reclaimer"]
+__all__ = ["Reclaimer", "running_loop"]
 
 _MOST_PATIENT = 6  # doublings of the cooldown, after as many calls in vain
 
@@ -48,7 +48,7 @@ class Reclaimer:
     ) -> None:
         self._is_async = checked_kind(fn, "Reclaimer") == COROUTINE_FUNCTION
         self._function: Callable[[], Any] = weakref.WeakMethod(fn) if isinstance(fn, MethodType) else lambda: fn
-        self._loop = _running_loop() if self._is_async else None
+        self._loop = running_loop() if self._is_async else None
         self.tier = check_tier(tier)
         self.cooldown = check_seconds(cooldown, "cooldown")
         self.name = name or getattr(fn, "__qualname__", None) or repr(fn)
@@ -71,7 +71,7 @@ class Reclaimer:
         """Tell whether it may be called from this thread at this time."""
         if now < self._next_at or self.is_gone:
             return False
-        return self._loop is None or (not self._loop.is_closed() and self._loop is not _running_loop())
+        return self._loop is None or (not self._loop.is_closed() and self._loop is not running_loop())
 
     def call(self, need: int) -> Any:
         """Call it, wait until it returns, and return what that is."""
@@ -113,7 +113,8 @@ class Reclaimer:
         return f"<{type(self).__name__} {self.name!r}: tier {self.tier}>"
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread."""
     import sys
 
     if "asyncio" not in sys.modules:  # nobody can run what is not loaded

@@ -16,7 +16,7 @@ from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.logs import logger
 from perfkit.memory import pace
-from perfkit.memory.arguments import check_hook, check_shares, size_of
+from perfkit.memory.arguments import check_hook, check_limit, check_shares, size_of
 from perfkit.memory.guard import admission
 from perfkit.memory.hands import Hands
 from perfkit.memory.levels import Escalation, Levels
@@ -104,7 +104,7 @@ class MemoryWatchdog:
         check_hook(on_level, "on_level", "on_level(change)")
         check_hook(restart, "restart", "restart(watchdog)")
         self.name = name or f"memory-{next(_numbers)}"
-        self._limit = None if limit is None else size_of(limit, "limit")
+        self._limit = None if limit is None else check_limit(limit)
         self._shares = low, high, critical
         self._on_level, self._restart = on_level, restart
         self._has_sidecar, self._is_exposed = bool(sidecar), bool(expose)
