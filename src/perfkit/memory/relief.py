@@ -16,6 +16,7 @@ from perfkit.memory.gauge import Gauge
 from perfkit.memory.hands import Hands, Hung
 from perfkit.memory.haste import Haste
 from perfkit.memory.pace import BackOff, Throttle
+from perfkit.memory.standstill import standstill
 from perfkit.memory.trim import Trimmer
 
 TYPE_CHECKING = False
@@ -38,6 +39,7 @@ _STEP = 0.01  # of the limit
 _NOTICEABLE = 0.02  # of the limit
 _FELL = 0.75  # of the blocks that Python had: it lets go of objects, and not of their memory
 _LOG_EVERY = 10.0  # seconds
+_REASON = "a pass"  # begun anew at each step: a sign of life for sidecars
 
 
 class Tally:
@@ -141,6 +143,7 @@ class Relief:
             return 0
         try:
             haste.begin(goal)
+            standstill.begin(_REASON)
             first = goal()
             if first <= 0:
                 return 0
@@ -152,6 +155,7 @@ class Relief:
             return max(0, first - last)
         finally:
             haste.end(goal)
+            standstill.end(_REASON)
             _process.passing.release()
 
     def _begin(self) -> None:
@@ -171,6 +175,7 @@ class Relief:
 
     def _measured(self, number: int, work: Callable[[Goal], object], goal: Goal) -> int:
         """Do the work of a tier; return what is still to be freed."""
+        standstill.begin(_REASON)
         tally, before, began = self.tallies[number], goal(), time.perf_counter()
         work(goal)
         after = goal()
@@ -286,6 +291,7 @@ class Relief:
 
     def _ask_ours(self, part: str, thing: Any, need: int) -> int:
         """Have a part of perfkit let go of something. Here: it doesn't hang, and another thread would cost time."""
+        standstill.begin(_REASON)
         try:
             let_go = int(thing.reclaim(need))
         except Exception:  # noqa: BLE001 (a single bad one stops no other)
@@ -300,6 +306,7 @@ class Relief:
         """Call ``fn(need)`` where it may hang; return what it says to have let go of. It never raises."""
         if key in _process.under_way:
             return 0
+        standstill.begin(_REASON)
         estimates: list[Any] = []
 
         def job() -> None:

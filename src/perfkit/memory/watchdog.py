@@ -152,7 +152,7 @@ class MemoryWatchdog:
         if self._has_sidecar:
             from perfkit.memory.sidecar import Sidecar
 
-            self._sidecar = Sidecar(self._relief.gauge.bounds, self._shares[2])
+            self._sidecar = Sidecar(self._limit, self._shares[2])
         if self._is_exposed:
             from perfkit.memory.exposing import Exposed
 
