@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from perfkit.memory.watchdog import MemoryWatchdog
 
-__all__ = ["Exposed", "NoAnswer", "reports"]
+__all__ = ["Exposed", "NoAnswer", "is_there", "reports"]
 
 _PATIENCE = 5.0  # seconds
 _PAUSE = 0.1  # seconds, while the process has no descriptor left to answer by
@@ -108,11 +108,12 @@ def _clear(folder: str) -> None:
     """Remove what killed processes have left: sockets that nobody listens to, of processes that are not there."""
     for path in glob.glob(os.path.join(folder, "*.sock")):
         pid = os.path.basename(path).partition(".")[0]
-        if pid.isdigit() and not _is_there(int(pid)) and _is_deaf(path):
+        if pid.isdigit() and not is_there(int(pid)) and _is_deaf(path):
             _unlink(path)
 
 
-def _is_there(pid: int) -> bool:
+def is_there(pid: int) -> bool:
+    """Tell whether there is a process of this number, whoever's it is."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
