@@ -209,9 +209,7 @@ def _add_memory(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _pid(text: str) -> int:
     """Return the number of a process."""
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no number of a process; it is one such as 4711, and pgrep finds it"
-        )
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a process: give one such as 4711")
     return int(text)
 
 
