@@ -69,7 +69,7 @@ class _Admission:
         if self.watching:
             return self.watching
         if self._alone is None:
-            self._alone = Relief(None, _DEFAULT_SHARES, time.monotonic)
+            self._alone = Relief(None, _DEFAULT_SHARES, time.monotonic, "memory_guard")
         self._alone.gauge.look_for_bounds()
         return (self._alone,)
 
