@@ -488,8 +488,9 @@ def test_one_in_its_cooldown_is_called_before_a_last_resort(tight, eventually):
 
     with dog:
         for _ in range(2):
-            held.append(mmap.mmap(-1, int(0.9 * limit) - dog.usage().used))  # not in memory before it is written to
-            held[0][::4096] = b"x" * len(held[0][::4096])
+            size = int(0.9 * limit) - dog.usage().used
+            held.append(mmap.mmap(-1, size))  # not in memory before it is written to
+            held[0][::4096] = b"x" * -(-size // 4096)
             eventually(lambda: held == [])
             eventually(lambda: dog.level == "ok")
         assert dog.stats().reclaimers[0].runs == 2
