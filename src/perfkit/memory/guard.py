@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections import deque
 from typing import TypeVar
 
 from perfkit._base import fork
@@ -33,7 +32,8 @@ _LOOK_EVERY = 0.01  # seconds, while somebody waits: others may leave, and usage
 class _Place:
     """What a guard holds while somebody is inside. When it is gone, so is what was reserved."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "reservation")
+    reservation: _Reservation
 
 
 class _Reservation(weakref.ref[_Place]):
@@ -61,7 +61,7 @@ class _Admission:
     @property
     def reserved(self) -> int:
         """The bytes that were admitted, and whose work is not over."""
-        return sum(reservation.need for reservation in tuple(self._reservations))
+        return sum([reservation.need for reservation in tuple(self._reservations)])
 
     @property
     def asked(self) -> tuple[Relief, ...]:
@@ -85,23 +85,23 @@ class _Admission:
 
     def admit(self, need: int, place: _Place) -> bool:
         """Reserve so many bytes for a place if every limit leaves room for them."""
-        reservation = _Reservation(place, self._reservations.discard)
+        place.reservation = reservation = _Reservation(place, self._reservations.discard)
         reservation.need = need
         with self._mutex:
             self._reservations.add(reservation)  # first: whoever is let in meanwhile, as by a finaliser, counts it
             try:
-                has_room = all(relief.over(self.reserved) <= 0 for relief in self.asked)
+                for relief in self.asked:
+                    if relief.over(self.reserved) > 0:
+                        self._reservations.discard(reservation)
+                        return False
             except BaseException:
                 self._reservations.discard(reservation)
                 raise
-            if not has_room:
-                self._reservations.discard(reservation)
-            return has_room
+            return True
 
     def leave(self, place: _Place) -> None:
         """Give back what was reserved for a place."""
-        for reservation in weakref.getweakrefs(place):
-            self._reservations.discard(reservation)
+        self._reservations.discard(place.reservation)
 
     def relieve(self, need: int) -> None:
         """Have what can be given back given back, where that is worth a try."""
@@ -146,7 +146,7 @@ class _Guard:
     def __init__(self, need: int | str, timeout: float | None = 0.0) -> None:
         self._need = size_of(need, "need")
         self._timeout = check_timeout(timeout)
-        self._places: deque[_Place] = deque()  # of all who are inside: they need the same, so none is anybody's own
+        self._places: list[_Place] = []  # of all who are inside: they need the same, so none is anybody's own
 
     def __repr__(self) -> str:
         return f"{type(self).__name__.lstrip('_')}({self._need}, timeout={self._timeout})"
@@ -157,8 +157,9 @@ class _Guard:
             if not admission.admit(self._need, place):
                 return False
             self._places.append(place)
-        except BaseException:  # an interrupt, once it was admitted
-            admission.leave(place)
+        except BaseException:  # an interrupt, once it was admitted: at once, and not when the traceback is gone
+            if hasattr(place, "reservation"):
+                admission.leave(place)
             raise
         return True
 
