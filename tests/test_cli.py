@@ -272,4 +272,11 @@ def test_memory_of_a_process_that_is_exposed():
         process.communicate(timeout=PATIENCE)
     status, out, err = run("memory", "--pid", str(process.pid))
     assert (status, out) == (1, "")
-    assert "expose=True" in err
+    assert f"there is no process {process.pid}" in err
+
+
+@pytest.mark.parametrize("pid", ["api", "0", "-1", "1.5", ""])
+def test_what_is_no_process_number(pid):
+    status, out, err = run("memory", f"--pid={pid}")
+    assert (status, out) == (2, "")
+    assert "no number of a process: give one such as 4711" in err

@@ -201,9 +201,16 @@ def _add_memory(commands: argparse._SubParsersAction[_Parser]) -> None:
         description=_MEMORY_DESCRIPTION,
         epilog=_MEMORY_EPILOG,
     )
-    memory.add_argument("--pid", type=int, metavar="PID", help="ask the watchdogs of this process")
+    memory.add_argument("--pid", type=_pid, metavar="PID", help="ask the watchdogs of this process")
     memory.add_argument("--watch", action="store_true", help="show it again each second, until Ctrl-C")
     memory.set_defaults(run=_memory)
+
+
+def _pid(text: str) -> int:
+    """Return the number of a process."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a process: give one such as 4711")
+    return int(text)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,5 +1,8 @@
 """The memory demo: its supervisor kills, its program is right, and a watchdog that does nothing does not pass."""
 
+import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -39,6 +42,30 @@ def test_the_program_is_killed_above_the_limit_and_only_there(monkeypatch):
 def test_a_program_that_fails_is_no_result(monkeypatch):
     with pytest.raises(memory.DemoError, match="status"):
         memory.live("before", "none")
+
+
+def test_what_two_threads_say_are_whole_lines():
+    program = """
+import threading
+from perfkit.demo.memory_program import say
+
+def go(name):
+    for number in range(2000):
+        say(name=name, number=number)
+
+threads = [threading.Thread(target=go, args=(name,)) for name in "ab"]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=120)
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    for name in "ab":
+        assert [each["number"] for each in said if each["name"] == name] == list(range(2000))
+
+
+def test_a_level_that_is_told_after_the_end_hides_no_total():
+    life = Life(0.0, said=[{"at": 1.0, "total": 7, "freed": 5}, {"at": 2.0, "level": "ok"}])
+    assert (life.total, life.freed) == (7, 5)
 
 
 def test_the_chart_shows_both_and_the_level():

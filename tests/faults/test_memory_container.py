@@ -56,3 +56,8 @@ def test_what_others_in_a_group_above_hold_counts(start, group):
         assert source == group.limit_file
         assert abs(int(limit) - 400 * MB) < 8192
         assert 300 <= int(used) < 380
+
+
+def test_the_sidecar_goes_by_limits_that_were_raised(start):
+    with limited(200) as group:
+        assert start("memory_scenarios", "raised", group.path).end() == "lived True True\n"

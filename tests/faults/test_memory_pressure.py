@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 
 import pytest
 
@@ -62,6 +63,33 @@ def test_the_sidecar_kills_where_the_interpreter_is_held(start):
     assert program.hear() == ["holding"]
     program.process.communicate(timeout=120)
     assert program.process.returncode == -signal.SIGKILL
+
+
+def test_the_sidecar_spares_a_watchdog_at_work(start):
+    assert start("memory_scenarios", "slow_pass", 200).end() == "lived True True\n"
+
+
+def test_the_sidecar_spares_who_collects(start):
+    assert start("memory_scenarios", "collecting", 50).end() == "lived True True\n"
+
+
+def test_the_sidecar_spares_who_is_stopped(start):
+    program = start("memory_scenarios", "stopped", 200)
+    assert program.hear() == ["ready"]
+    program.process.send_signal(signal.SIGSTOP)
+    time.sleep(2.5)  # more than the sidecar waits for a sign of life
+    assert program.process.poll() is None
+    program.process.send_signal(signal.SIGCONT)
+    printed, _ = program.process.communicate("\n", timeout=120)
+    assert (printed, program.process.returncode) == ("lived True\n", 0)
+
+
+def test_a_sidecar_that_is_gone_raises_no_signal(start):
+    assert start("memory_scenarios", "deaf_sidecar", 200).end() == "lived True\n"
+
+
+def test_nothing_is_written_into_a_file_that_has_the_number_now(start, tmp_path):
+    assert start("memory_scenarios", "line_reused", 200, tmp_path / "own").end() == "lived True\n"
 
 
 def test_the_last_resorts_come_one_after_the_other(start):

@@ -3,7 +3,9 @@
 import os
 import socket
 import stat
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -11,6 +13,7 @@ import perfkit
 from perfkit.memory import exposing
 from perfkit.memory.command import NotExposed, shown
 
+resource = pytest.importorskip("resource", reason="needs Unix")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs Unix sockets")
 
 
@@ -74,6 +77,84 @@ def test_a_socket_left_by_a_killed_process_is_no_answer(dog, monkeypatch):
         assert list(exposing.reports(1)) == []
     finally:
         os.unlink(dead)
+
+
+PROGRAM = """
+import os, sys, perfkit
+dog = perfkit.MemoryWatchdog(expose=True)
+dog.start()
+print(dog._exposed._path, flush=True)
+sys.stdin.readline()
+"""
+
+
+def other(**how):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", PROGRAM], **pipes, **how)
+
+
+def test_a_program_that_ends_leaves_no_socket():
+    with other() as process:
+        path = process.stdout.readline().strip()
+        assert os.path.exists(path)
+        process.communicate("\n", timeout=60)
+    assert process.returncode == 0
+    assert not os.path.exists(path)
+
+
+def test_what_a_killed_program_leaves_is_removed_by_the_next():
+    with other() as process:
+        path = process.stdout.readline().strip()
+        process.kill()
+    assert os.path.exists(path)
+    with perfkit.MemoryWatchdog("1GB", expose=True):
+        assert not os.path.exists(path)
+
+
+def test_a_child_that_ends_removes_nothing_of_its_parents(dog):
+    program = f"import os\n{PROGRAM.replace('sys.stdin.readline()', 'pid = os.fork()')}\nif pid: os.waitpid(pid, 0)"
+    program += "; print(os.path.exists(dog._exposed._path))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "True"
+
+
+def test_who_is_killed_while_it_is_asked(dog, monkeypatch):
+    monkeypatch.setattr(exposing, "_is_same_user", lambda connection: False)  # it hangs up without a word
+    with pytest.raises(NotExposed, match="while it was asked"):
+        shown(os.getpid())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted differently elsewhere")
+def test_a_process_without_descriptors_answers_once_it_has_some(dog):
+    with socket.socket(socket.AF_UNIX) as connection:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            connection.connect(dog._exposed._path)
+            time.sleep(0.3)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        connection.settimeout(60)
+        assert exposing._all_of(connection)
+    assert len(list(exposing.reports(os.getpid()))) == 1
+
+
+def test_a_process_that_is_gone():
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait(60)
+    for pid in (process.pid, 99999999999999999999):
+        with pytest.raises(NotExposed, match=f"there is no process {pid}"):
+            shown(pid)
+
+
+@pytest.mark.needs_privilege
+def test_a_process_of_another_user():
+    if os.geteuid():
+        pytest.skip("only root can start somebody else's: run as root")
+    with subprocess.Popen(["sleep", "60"], user=65534) as process:
+        with pytest.raises(NotExposed, match="another user's, number 65534"):
+            shown(process.pid)
+        process.kill()
 
 
 def test_a_directory_that_somebody_else_could_use_is_refused(tmp_path, monkeypatch):

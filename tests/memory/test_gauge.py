@@ -1,5 +1,8 @@
 """Usage by the fullest of several bounds; a group's files are read now and then, and where exactness is asked for."""
 
+import subprocess
+import sys
+
 import pytest
 
 from perfkit.memory.cgroups import Group
@@ -68,3 +71,33 @@ def test_what_is_over_a_share_of_any_bound(gauge, charged):
 def test_a_group_that_is_gone_is_left_out(gauge, tmp_path):
     (tmp_path / "memory.stat").unlink()
     assert gauge.read(is_exact=True).source != "the group"
+
+
+def test_a_group_that_cannot_be_read_for_a_while_is_not_forgotten(gauge, charged, clock, tmp_path):
+    charged(400 * MB)
+    assert gauge.read(is_exact=True).used == pytest.approx(400 * MB, abs=20 * MB)
+    (tmp_path / "memory.stat").write_text("")  # nothing can be opened, or it is another's by now
+    usage = gauge.read(is_exact=True)
+    assert (usage.limit, usage.source) == (500 * MB, "the group")
+    assert usage.used == pytest.approx(400 * MB, abs=20 * MB)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_limits_are_not_forgotten_while_there_are_no_descriptors():
+    program = """
+import os, resource
+from perfkit.memory.gauge import Gauge
+from perfkit.memory.limits import bounds
+
+gauge = Gauge(None)
+before = gauge.bounds = [*gauge.bounds, *gauge.bounds]  # as if there were a group
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+gauge.look_for_bounds(at_once=True)
+assert gauge.bounds is before
+try:
+    bounds(None)
+except OSError as error:
+    print(os.strerror(error.errno))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "Too many open files\n"

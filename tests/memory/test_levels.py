@@ -55,12 +55,19 @@ def test_none_where_none_is_asked_for():
     assert Escalation([], grace=5).update(0, is_hopeless=True) is None
 
 
-@pytest.mark.parametrize(("fraction", "patience"), [(0.96, 1.0), (1.2, 0.1)])
-def test_the_sidecar_kills_who_gives_no_sign_of_life(fraction, patience):
-    verdict = Verdict(0.95)
-    assert not verdict.update(0.0, fraction, beats=3)
-    assert not verdict.update(patience * 0.9, fraction, beats=3)
-    assert verdict.update(patience, fraction, beats=3)
+def first_at(verdict, seconds, step=0.01, **looks):
+    """Return when it kills, looking every ``step``."""
+    looked = (number * step for number in range(int(seconds / step) + 1))
+    return next((now for now in looked if verdict.update(now, **looks)), None)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "is_excused", "patience"),
+    [(0.96, False, 1.0), (1.2, False, 0.1), (0.96, True, 10.0), (1.2, True, 10.0)],
+)
+def test_the_sidecar_kills_who_gives_no_sign_of_life(fraction, is_excused, patience):
+    killed = first_at(Verdict(0.95), 20, fraction=fraction, beats=3, is_excused=is_excused)
+    assert killed == pytest.approx(patience, abs=0.03)
 
 
 def test_the_sidecar_spares_who_beats_and_who_is_below():
@@ -68,3 +75,10 @@ def test_the_sidecar_spares_who_beats_and_who_is_below():
     assert not any(verdict.update(now, 1.1, beats=now) for now in range(100))
     assert not any(verdict.update(now, 0.94, beats=0) for now in range(100, 200))
     assert not verdict.update(200, 0.96, beats=0)  # its patience begins here
+
+
+def test_time_that_the_sidecar_itself_did_not_get_does_not_count():
+    verdict = Verdict(0.95)
+    assert not verdict.update(0.0, 1.2, beats=3)
+    assert not verdict.update(5.0, 1.2, beats=3)
+    assert verdict.update(5.06, 1.2, beats=3)

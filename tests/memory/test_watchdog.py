@@ -3,15 +3,18 @@
 import asyncio
 import gc
 import itertools
+import mmap
 import subprocess
 import sys
 import threading
-import weakref
+import warnings
 
 import pytest
 
 import perfkit
 from perfkit.memory import LevelChange
+from perfkit.memory.levels import Escalation
+from perfkit.testing import FakeClock
 
 MB = 1_000_000
 
@@ -81,18 +84,22 @@ def test_async_with():
     assert asyncio.run(main())
 
 
-def test_one_that_nobody_refers_to_stops(eventually):
+def test_one_that_nobody_refers_to_stops(eventually, caplog):
     def threads():
         return {thread for thread in threading.enumerate() if thread.name.startswith("perfkit-memory")}
 
     before = threads()
-    dog = perfkit.MemoryWatchdog()
+    dog = perfkit.MemoryWatchdog(name="lost")
     dog.start()
     assert len(threads() - before) == 4
-    reference = weakref.ref(dog)
-    del dog
-    eventually(lambda: gc.collect() is not None and reference() is None)
-    eventually(lambda: not threads() - before)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        del dog
+        eventually(lambda: not threads() - before)
+    assert [str(each.message).partition(":")[0] for each in told if each.category is ResourceWarning] == [
+        "the watchdog 'lost' is stopped, for nobody refers to it"
+    ]
+    assert "'lost' is stopped" in caplog.text
 
 
 def test_levels_are_told_in_order(tight, eventually):
@@ -251,8 +258,6 @@ def test_a_reclaimer_can_be_taken_back():
 
 
 def test_a_cooldown_doubles_in_vain(tight):
-    from perfkit.testing import FakeClock
-
     clock, calls = FakeClock(), []
     dog = perfkit.MemoryWatchdog("100GB", timer=clock)
     dog.add(perfkit.Reclaimer(lambda need: calls.append(clock()), cooldown=10.0))
@@ -264,13 +269,13 @@ def test_a_cooldown_doubles_in_vain(tight):
 
 
 def test_one_that_raises_is_counted_and_the_next_is_called(caplog):
-    dog, called = perfkit.MemoryWatchdog("100GB"), []
+    dog, called = perfkit.MemoryWatchdog("100GB", name="mine"), []
     dog.add(perfkit.Reclaimer(lambda need: 1 / 0, name="bad"))
     dog.add(perfkit.Reclaimer(called.append, name="good"))
     dog.relieve("1GB")
     assert len(called) == 1
     assert [(each.name, each.errors) for each in dog.stats().reclaimers] == [("bad", 1), ("good", 0)]
-    assert "memory: bad failed" in caplog.text
+    assert "mine: bad failed" in caplog.text
 
 
 @pytest.mark.parametrize("has_loop", [True, False])
@@ -305,9 +310,64 @@ def test_a_reclaimer_of_a_loop_that_has_ended_is_left_out():
         async def drop(need):
             pytest.fail("its loop has ended")
 
-    asyncio.run(main())
+    for _ in range(20):
+        asyncio.run(main())
     dog.relieve("1GB")
-    assert dog.stats().reclaimers[0].runs == 0
+    assert dog.stats().reclaimers == ()
+
+
+def test_a_reclaimer_that_cannot_be_called_says_so_once(caplog):
+    loop = asyncio.new_event_loop()
+
+    async def main(dog):
+        @dog.reclaimer(name="on the loop")
+        async def drop(need):
+            pytest.fail("it would have waited for itself")
+
+        dog.relieve("1GB")
+        dog.relieve("1GB")
+
+    async def within(dog):
+        dog.relieve("1GB")
+
+    dog = perfkit.MemoryWatchdog("100GB", name="mine")
+    loop.run_until_complete(main(dog))
+    dog.relieve("1GB")  # the loop stands still
+    assert [(each.runs, each.hung, each.skipped) for each in dog.stats().reclaimers] == [(0, 0, 3)]
+    assert caplog.text.count("mine: on the loop can't be called: its event loop runs in the thread that makes") == 1
+    loop.close()
+    caplog.clear()
+    anywhere = perfkit.Reclaimer(asyncio.sleep, name="anywhere")
+    dog.add(anywhere)
+    asyncio.run(within(dog))  # it isn't started: there is no thread to make a loop in
+    assert anywhere.skipped == 1
+    assert "anywhere can't be called: an event loop runs" in caplog.text
+
+
+def test_a_loop_that_is_stopped_while_it_is_waited_for(caplog, eventually):
+    begun, loop = threading.Event(), asyncio.new_event_loop()
+
+    async def drop(need):
+        begun.set()
+        await asyncio.sleep(60)
+
+    async def made():
+        return perfkit.Reclaimer(drop, name="drop")
+
+    reclaimer = loop.run_until_complete(made())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    with perfkit.MemoryWatchdog("100GB") as dog:
+        dog.add(reclaimer)
+        dog.relieve("1GB")
+        assert begun.is_set()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(20)
+        eventually(lambda: not dog.stats().reclaimers[0].is_busy)
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
 
 
 @pytest.mark.parametrize("arguments", [{"tier": 4}, {"tier": 0}, {"tier": True}, {"cooldown": -1}])
@@ -317,8 +377,6 @@ def test_reclaimers_that_are_wrong(arguments):
 
 
 def test_a_forecast_needs_some_time():
-    from perfkit.testing import FakeClock
-
     clock = FakeClock()
     dog = perfkit.MemoryWatchdog("100GB", timer=clock)
     assert dog.forecast() is None
@@ -353,3 +411,199 @@ def test_a_guard_loads_no_asyncio_and_no_psutil():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_level_is_right_at_once(tight):
+    with perfkit.MemoryWatchdog(tight(-30), high=0.71, critical=0.72, timer=FakeClock()) as dog:
+        assert dog.level == "critical"
+
+
+def test_a_hook_that_hangs_keeps_no_restart_waiting_and_is_told_the_last_changes(tight, eventually):
+    gate, entered, told = threading.Event(), threading.Event(), []
+
+    def hang(change):
+        entered.set()
+        gate.wait(60)
+        told.append(change)
+
+    restarts = []
+    dog = perfkit.MemoryWatchdog(tight(-40), high=0.6, low=0.5, critical=0.65, on_level=hang, restart=restarts.append)
+    dog._escalation = Escalation(["restart"], 5.0)  # no SIGTERM
+    dog.start()
+    try:
+        assert entered.wait(20)
+        eventually(lambda: restarts == [dog])
+        usage = dog.usage()
+        for number in range(1000):
+            dog._tell("ok", usage._replace(used=number))
+        assert len(dog._changes) == 100
+        gate.set()
+        eventually(lambda: len(told) == 101)
+        assert [change.usage.used for change in told[1:]] == list(range(900, 1000))
+    finally:
+        gate.set()
+        dog.stop()
+
+
+def test_stopped_it_tells_no_change_that_was_waiting(tight, eventually):
+    gate, entered, told = threading.Event(), threading.Event(), []
+
+    def slow(change):
+        entered.set()
+        gate.wait(60)
+        told.append(change)
+
+    with perfkit.MemoryWatchdog("100GB", on_level=slow) as dog:
+        for _ in range(3):
+            dog._tell("high", dog.usage())
+        assert entered.wait(20)
+        hooks = dog._hooks
+    gate.set()
+    eventually(lambda: len(told) == 1 and not hooks.is_behind)
+    assert len(told) == 1
+
+
+def test_several_that_hang_hold_up_a_pass_for_two_seconds_at_most():
+    gate = threading.Event()
+    with perfkit.MemoryWatchdog("100GB") as dog:
+        for number in range(5):
+            dog.add(perfkit.Reclaimer(lambda need: gate.wait(60), name=f"hanging {number}"))
+        dog.relieve("1GB")
+        waited = [each.seconds for each in dog.stats().reclaimers]
+        gate.set()
+    assert [each.hung for each in dog.stats().reclaimers] == [1] * 5
+    assert dog._relief._patience == 1 / 2**5
+    assert len(waited) == 5
+
+
+def test_one_in_its_cooldown_is_called_before_a_last_resort(tight, eventually):
+    """A reclaimer that was of use a moment ago gives back all there is, if it is only asked."""
+    held, restarts, limit = [], [], tight(60)
+    dog = perfkit.MemoryWatchdog(limit, critical=0.81, restart=restarts.append)
+    dog._escalation = Escalation(["restart"], 0.0)
+
+    @dog.reclaimer(cooldown=1000)
+    def drop(need):
+        held.clear()
+
+    with dog:
+        for _ in range(2):
+            size = int(0.9 * limit) - dog.usage().used
+            held.append(mmap.mmap(-1, size))  # not in memory before it is written to
+            held[0][::4096] = b"x" * -(-size // 4096)
+            eventually(lambda: held == [])
+            eventually(lambda: dog.level == "ok")
+        assert dog.stats().reclaimers[0].runs == 2
+    assert restarts == []
+
+
+def test_who_has_it_back_is_not_stuck(tight):
+    """What is held by no object of Python's grows, after small ones went, and their memory with them."""
+    limit = tight(200)
+    dog = perfkit.MemoryWatchdog(limit)
+    small, big = [str(number) + "x" * 20 for number in range(1_000_000)], []
+    while dog.usage().fraction < 0.85:
+        big.append(bytearray(b"x") * MB)
+    dog.relieve()
+    del small
+    gc.collect()
+    dog._note_usage()
+    while dog.usage().fraction < 0.98:
+        big.append(bytearray(b"x") * MB)
+    dog.relieve()
+    assert (dog._relief.was_vain, dog.stats().is_stuck) == (True, False)
+    assert big
+
+
+def test_a_leak_that_nothing_helps_against_is_foretold(tight):
+    clock, held = FakeClock(), []
+    dog = perfkit.MemoryWatchdog(tight(20), timer=clock)
+    while dog.usage().fraction < 0.82:
+        held.append(bytearray(b"x") * MB)
+    for _ in range(8):
+        held.append(bytearray(b"x") * MB)
+        clock.advance(2.0)
+        dog._look()
+    assert dog.stats().passes > 1
+    assert dog.forecast().rate > 0
+
+
+def test_reclaimers_that_come_while_others_go(tight):
+    """A pass sweeps those that are gone, and loses none that is added meanwhile."""
+
+    class Store:
+        def drop(self, need):
+            pass
+
+    dog, is_over, lost = perfkit.MemoryWatchdog("100GB"), threading.Event(), []
+
+    def sweep():
+        while not is_over.is_set():
+            dog._relief._in_tier(3)
+
+    thread, before = threading.Thread(target=sweep), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        for _ in range(2000):
+            dog.add(perfkit.Reclaimer(Store().drop))
+            kept = perfkit.Reclaimer(print)
+            dog.add(kept)
+            if kept not in dog._relief.reclaimers:
+                lost.append(kept)
+            dog.remove(kept)
+    finally:
+        is_over.set()
+        thread.join(20)
+        sys.setswitchinterval(before)
+    assert lost == []
+
+
+def test_its_name_is_in_what_it_logs(caplog):
+    perfkit.MemoryWatchdog("100GB", name="api").relieve("1GB")
+    assert "api: " in caplog.text
+
+
+class Tracked:
+    def release_memory(self, need):
+        """With an argument that nobody gives it."""
+
+
+class TrackedAsync:
+    async def release_memory(self):
+        """Nobody awaits it."""
+
+
+class Trackable:
+    def release_memory(self):
+        """As it has to be."""
+
+
+@pytest.mark.parametrize(
+    ("use", "says"),
+    [
+        (lambda dog: dog.reclaimer()(lambda: None), r"called as fn\(need_bytes\), and .* takes \(\)"),
+        (lambda dog: dog.reclaimer()(lambda a, b: None), r"takes \(a, b\)"),
+        (lambda dog: dog.reclaimer()(lambda *, need_bytes: None), "need_bytes"),
+        (lambda dog: dog.reclaimer(lambda need: None), r"write @dog.reclaimer\(\) above"),
+        (lambda dog: perfkit.MemoryWatchdog(on_level=lambda: None), r"called as on_level\(change\), and .* takes \(\)"),
+        (lambda dog: perfkit.MemoryWatchdog(restart=lambda a, b: None), r"called as restart\(watchdog\)"),
+        (lambda dog: perfkit.MemoryWatchdog(name=b"api"), "name must be a str"),
+        (lambda dog: perfkit.MemoryWatchdog(sidecar="yes"), "sidecar must be True or False"),
+        (lambda dog: perfkit.MemoryWatchdog(expose=1), "expose must be True or False"),
+        (lambda dog: perfkit.Reclaimer(print, name=5), "name must be a str"),
+        (lambda dog: dog.track(Tracked()), "without arguments"),
+        (lambda dog: dog.track(TrackedAsync()), "plain method"),
+        (lambda dog: dog.track(Trackable), "an object with a method"),
+    ],
+)
+def test_what_could_not_be_called_is_refused_when_it_is_registered(use, says):
+    with pytest.raises(TypeError, match=says):
+        use(perfkit.MemoryWatchdog("100GB"))
+
+
+def test_what_does_not_say_how_it_is_called_is_believed():
+    changes = []
+    perfkit.MemoryWatchdog("100GB", on_level=changes.append, restart=print)
+    perfkit.MemoryWatchdog("100GB").add(perfkit.Reclaimer({"a": 1}.pop))
+    assert changes == []

@@ -52,12 +52,17 @@ class Life:
     @property
     def total(self) -> int | None:
         """What it came to, if it came to its end."""
-        return self.said[-1].get("total") if self.said else None
+        return self._last.get("total")
 
     @property
     def freed(self) -> int:
         """The bytes that the watchdog had given back."""
-        return int(self.said[-1].get("freed", 0)) if self.said else 0
+        return int(self._last.get("freed", 0))
+
+    @property
+    def _last(self) -> dict[str, Any]:
+        """What it said at its end; a change of level may have been told after that."""
+        return next((each for each in self.said if "total" in each), {})
 
 
 def run(options: Options, progress: Progress) -> PartResult:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from perfkit._base.sizes import format_size
-from perfkit.memory.exposing import reports
+from perfkit.memory.exposing import is_there, reports
 from perfkit.memory.levels import Levels
 from perfkit.memory.limits import bounds
 from perfkit.memory.reports import lines
@@ -43,10 +45,24 @@ def _process(pid: int) -> Iterator[str]:
     except OSError as error:
         raise NotExposed(f"process {pid} doesn't answer: {error.strerror or error}") from error
     if not found:
-        raise NotExposed(
-            f"process {pid} has no watchdog that answers: make it with perfkit.MemoryWatchdog(expose=True), and ask as"
-            " the same user"
-        )
+        raise NotExposed(_why_nobody_answers(pid))
     for number, report in enumerate(found):
         yield from [""] if number else []
         yield from lines(report)
+
+
+def _why_nobody_answers(pid: int) -> str:
+    if os.name == "posix" and not is_there(pid):
+        return f"there is no process {pid}"
+    owner = _owner(pid)
+    if owner is not None and owner != os.geteuid():
+        return f"process {pid} is another user's, number {owner}, and answers nobody else: ask as that user"
+    return f"process {pid} has no watchdog that answers: make it with perfkit.MemoryWatchdog(expose=True), and start it"
+
+
+def _owner(pid: int) -> int | None:
+    """Return whose process it is, where the system says."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import itertools
 import json
@@ -10,9 +11,12 @@ import socket
 import stat
 import struct
 import threading
+import time
+import weakref
 from contextlib import suppress
 
 from perfkit._base.logs import logger
+from perfkit.memory.descriptors import NO_SIGNAL, OwnSocket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +25,11 @@ if TYPE_CHECKING:
 
     from perfkit.memory.watchdog import MemoryWatchdog
 
-__all__ = ["Exposed", "reports"]
+__all__ = ["Exposed", "NoAnswer", "is_there", "reports"]
 
 _PATIENCE = 5.0  # seconds
+_PAUSE = 0.1  # seconds, while the process has no descriptor left to answer by
+_FOR_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED)
 _numbers = itertools.count(1)
 
 
@@ -33,25 +39,32 @@ class Exposed:
     def __init__(self, dog: MemoryWatchdog) -> None:
         if not hasattr(socket, "AF_UNIX"):
             raise OSError("expose=True needs Unix sockets, which Python doesn't have here: leave it out")
-        import weakref
-
-        self._path = os.path.join(_made_folder(), f"{os.getpid()}.{next(_numbers)}.sock")
-        self._socket = _listening(self._path)
+        folder = _made_folder()
+        _clear(folder)
+        self._path = os.path.join(folder, f"{os.getpid()}.{next(_numbers)}.sock")
+        self._listener = OwnSocket(_listening(self._path))
+        self._unlink = weakref.finalize(self, _unlink, self._path)  # at the end of the program, too
         threading.Thread(
-            target=_serve, args=(self._socket, weakref.ref(dog)), name="perfkit-memory-exposed", daemon=True
+            target=_serve, args=(self._listener, weakref.ref(dog)), name="perfkit-memory-exposed", daemon=True
         ).start()
 
     def close(self) -> None:
         """Answer no more."""
-        with suppress(OSError):
-            os.unlink(self._path)
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
-        self._socket.close()
+        self._unlink()
+        if self._listener.is_there:
+            with suppress(OSError):
+                self._listener.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        self._listener.close()
 
     def forget(self) -> None:
         """Close a forked child's copy. The socket is its parent's."""
-        self._socket.close()
+        self._unlink.detach()
+        self._listener.close()
+
+
+def _unlink(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)
 
 
 def _folder() -> str:
@@ -91,12 +104,47 @@ def _listening(path: str) -> socket.socket:
     return listener
 
 
-def _serve(listener: socket.socket, reference: Any) -> None:
+def _clear(folder: str) -> None:
+    """Remove what killed processes have left: sockets that nobody listens to, of processes that are not there."""
+    for path in glob.glob(os.path.join(folder, "*.sock")):
+        pid = os.path.basename(path).partition(".")[0]
+        if pid.isdigit() and not is_there(int(pid)) and _is_deaf(path):
+            _unlink(path)
+
+
+def is_there(pid: int) -> bool:
+    """Tell whether there is a process of this number, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _is_deaf(path: str) -> bool:
+    """Tell whether nobody listens; one whose number isn't known here may live in another container."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_PATIENCE)
+        try:
+            connection.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            pass
+    return False
+
+
+def _serve(listener: OwnSocket, reference: Any) -> None:
     while True:
         try:
-            connection, _ = listener.accept()
-        except OSError:  # it was closed
-            return
+            connection, _ = listener.socket.accept()
+        except OSError as error:
+            if error.errno not in _FOR_NOW or not listener.is_there:  # it was closed
+                return
+            time.sleep(_PAUSE)
+            continue
         with connection:
             dog = reference()
             if dog is None:
@@ -114,7 +162,7 @@ def _answer(connection: socket.socket, dog: MemoryWatchdog) -> None:
     if not _is_same_user(connection):
         return
     connection.settimeout(_PATIENCE)
-    connection.sendall(json.dumps(report_of(dog)).encode())
+    connection.sendall(json.dumps(report_of(dog)).encode(), NO_SIGNAL)
 
 
 def _is_same_user(connection: socket.socket) -> bool:
@@ -123,6 +171,10 @@ def _is_same_user(connection: socket.socket) -> bool:
         return True
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", credentials)[1]) == os.geteuid()
+
+
+class NoAnswer(OSError):
+    """A watchdog was asked and said nothing: its process ends, or isn't this user's."""
 
 
 def reports(pid: int) -> Iterator[dict[str, Any]]:
@@ -137,9 +189,16 @@ def reports(pid: int) -> Iterator[dict[str, Any]]:
             connection.settimeout(_PATIENCE)
             try:
                 connection.connect(path)
-            except ConnectionRefusedError:  # left by a process that was killed
+            except (ConnectionRefusedError, FileNotFoundError):  # left by a process that was killed, or gone just now
                 continue
-            yield json.loads(_all_of(connection))
+            yield _report(_all_of(connection))
+
+
+def _report(answer: bytes) -> dict[str, Any]:
+    try:
+        return dict(json.loads(answer))
+    except ValueError:
+        raise NoAnswer("it ended, or stopped watching, while it was asked") from None
 
 
 def _all_of(connection: socket.socket) -> bytes:

@@ -49,6 +49,11 @@ class Hands:
         """Have ``job()`` called some time, after those before it; it must not raise."""
         self._jobs.put(_Call(job))
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something was posted that has not begun."""
+        return not self._jobs.empty()
+
     def stop(self) -> None:
         """End the threads when they have done what they were given."""
         for _ in range(self._count):

@@ -52,6 +52,11 @@ class Escalation:
         self._done = 0
         self._due: float | None = None
 
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether there is any."""
+        return bool(self._measures)
+
     def update(self, now: float, *, is_hopeless: bool) -> Measure | None:
         """Return what is to be done now. ``is_hopeless``: usage is critical, and a pass has changed nothing."""
         if not is_hopeless:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import namedtuple
 
 from perfkit.memory.cgroups import groups_of, limit_of
@@ -27,6 +28,7 @@ __all__ = ["Bound", "bounds", "memory_limit"]
 
 MACHINE = "the machine's memory"
 ARGUMENT = "the argument `limit`"
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Bound(_Bound):
@@ -47,19 +49,20 @@ def memory_limit() -> MemoryLimit:
     return MemoryLimit(tightest.limit, tightest.source)
 
 
-def bounds(limit: int | None) -> list[Bound]:
-    """Return the bounds that hold for this process: one on its own memory, and those of its control groups.
+def bounds(limit: int | None, process: str = "self") -> list[Bound]:
+    """Return the bounds that hold for a process: one on its own memory, and those of its control groups.
 
-    Each group's counts by itself: of two, the larger may be fuller, for others are in it.
+    Each group's counts by itself: of two, the larger may be fuller, for others are in it. ``process`` is its directory
+    in ``/proc``. Raises OSError while nothing can be opened: to have no limits would be something else.
     """
     own = Bound(machine_memory(), MACHINE, None)
     if limit is not None and limit < own.limit:
         own = Bound(limit, ARGUMENT, None)
-    return [own, *_group_bounds()]
+    return [own, *_group_bounds(process)]
 
 
-def _group_bounds() -> Iterator[Bound]:
-    for group in groups_of(_text("/proc/self/cgroup"), _text("/proc/self/mountinfo")):
+def _group_bounds(process: str) -> Iterator[Bound]:
+    for group in groups_of(_text(f"/proc/{process}/cgroup"), _text(f"/proc/{process}/mountinfo")):
         found = [(limit, name) for name in group.limit_files if (limit := _limit(group, name)) is not None]
         if found:
             limit, name = min(found)
@@ -75,5 +78,7 @@ def _text(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
-    except OSError:
+    except OSError as error:
+        if error.errno in _SHORTAGES:
+            raise
         return ""

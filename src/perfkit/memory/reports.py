@@ -41,7 +41,7 @@ def stats_of(dog: MemoryWatchdog, relief: Relief, *, polls: int, peak: int) -> M
             TierStats(number, what, tally.runs, tally.freed, tally.seconds)
             for number, (what, tally) in enumerate(zip(TIERS, relief.tallies, strict=True))
         ),
-        reclaimers=tuple(each.stats(is_busy=relief.is_busy(each)) for each in relief.reclaimers),
+        reclaimers=tuple(each.stats(is_busy=relief.is_busy(each)) for each in tuple(relief.reclaimers)),
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from perfkit.memory.cgroups import Group
 
-__all__ = ["group_usage", "machine_memory", "machine_used", "rss"]
+__all__ = ["group_usage", "is_there", "machine_memory", "machine_used", "rss"]
 
 _IS_LINUX = sys.platform.startswith("linux")
 
@@ -35,6 +35,11 @@ def group_usage(group: Group) -> int | None:
         return working_set(usage, stat, group.version)
     except ValueError:
         return None
+
+
+def is_there(group: Group) -> bool:
+    """Tell whether a control group has the files that say what it holds, readable now or not."""
+    return all(os.path.exists(f"{group.directory}/{name}") for name in (group.usage_file, group.stat_file))
 
 
 def _content(group: Group, name: str) -> bytes:

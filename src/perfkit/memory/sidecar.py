@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from perfkit.memory.limits import Bound
+from perfkit.memory.descriptors import OwnSocket
+from perfkit.memory.standstill import standstill
 
 __all__ = ["Sidecar"]
 
@@ -26,35 +24,36 @@ _STATM = "/proc/self/statm"
 class Sidecar:
     """A small process beside this one. It ends with it, and when its standard input does."""
 
-    def __init__(self, bounds: Sequence[Bound], critical: float) -> None:
+    def __init__(self, limit: int | None, critical: float) -> None:
+        if not hasattr(socket, "AF_UNIX"):
+            raise OSError("sidecar=True needs Unix sockets, which Python doesn't have here: leave it out")
         fds = _handles()
-        order = {
-            "package": str(_PACKAGE),
-            "pid": os.getpid(),
-            "critical": critical,
-            "bounds": [(each.limit, each.group and (each.group.version, each.group.directory)) for each in bounds],
-            **fds,
-        }
+        order = {"package": str(_PACKAGE), "pid": os.getpid(), "critical": critical, "limit": limit, **fds}
+        ours, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen(  # noqa: S603 (this interpreter and a file of ours)
                 [sys.executable, "-I", str(_PROGRAM), json.dumps(order)],
-                stdin=subprocess.PIPE,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=tuple(fds.values()),
                 start_new_session=True,  # a Ctrl-C is none of its business
-                bufsize=0,
             )
+        except BaseException:
+            ours.close()
+            raise
         finally:
+            theirs.close()
             for fd in fds.values():
                 os.close(fd)
         self.pid = self._process.pid
-        if os.name == "posix":
-            os.set_blocking(self._fd(), False)
+        ours.setblocking(False)
+        self._line = OwnSocket(ours)
+        standstill.listen(self.beat)
 
     def beat(self) -> None:
-        """Say that the watchdog gets to run."""
-        self._say(b".")
+        """Say that the watchdog gets to run, and whether it may not for a while."""
+        self._say(b"s" if standstill.is_near else b".")
 
     def kill(self) -> None:
         """Have this process killed."""
@@ -70,20 +69,17 @@ class Sidecar:
             self._process.wait()
 
     def forget(self) -> None:
-        """Close a forked child's end of the pipe. The sidecar is its parent's, and nothing to wait for."""
+        """Close a forked child's end of the line. The sidecar is its parent's, and nothing to wait for."""
         self._close()
         _parked.append(self._process)
 
     def _close(self) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        standstill.leave(self.beat)
+        self._line.close()
 
     def _say(self, word: bytes) -> None:
         with suppress(OSError, ValueError):  # it has ended, or has not listened for long
-            os.write(self._fd(), word)
-
-    def _fd(self) -> int:
-        return -1 if self._process.stdin is None else self._process.stdin.fileno()
+            self._line.send(word)
 
 
 def _handles() -> dict[str, int]:

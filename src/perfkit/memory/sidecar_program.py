@@ -23,35 +23,57 @@ class Ears:
     def __init__(self) -> None:
         self.beats = 0
         self.is_told_to_kill = False
+        self.is_excused = False  # the process may stand still for a while
         self.is_over = threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
-        while words := os.read(0, 4096):
-            self.beats += words.count(b".")
+        while words := self._heard():
+            self.is_excused = words.rfind(b"s") > words.rfind(b".")
             self.is_told_to_kill |= b"k" in words
+            self.beats += 1
         self.is_over.set()
+
+    @staticmethod
+    def _heard() -> bytes:
+        try:
+            return os.read(0, 4096)
+        except OSError:  # it was reset
+            return b""
 
 
 class Parent:
     """The process that is looked at."""
 
     def __init__(self, order: "dict[str, Any]") -> None:
+        from perfkit.memory.gauge import Gauge
+
         self._pid = order["pid"]
         self._pidfd = order.get("pidfd")
-        self._rss = _rss_by_statm(order["statm"]) if "statm" in order else _rss_by_psutil(self._pid)
-        self._bounds = order["bounds"]
+        rss = _rss_by_statm(order["statm"]) if "statm" in order else _rss_by_psutil(self._pid)
+        self._gauge = Gauge(order["limit"], time.monotonic, rss=rss, process=str(self._pid))
+
+    @property
+    def smallest(self) -> int:
+        """The least of its bounds, in bytes."""
+        return self._gauge.limit.limit
 
     def fraction(self) -> float:
-        """Return usage by the bound that is the fullest."""
-        from perfkit.memory.cgroups import Group
-        from perfkit.memory.sampling import group_usage
+        """Return usage by the bound that is the fullest; nothing while it is stopped, for then it takes nothing."""
+        self._gauge.look_for_bounds()
+        return 0.0 if self._is_stopped() else self._gauge.read(is_exact=True).fraction
 
-        fullest = 0.0
-        for limit, group in self._bounds:
-            used = self._rss() if group is None else group_usage(Group(*group))
-            fullest = max(fullest, (used or 0) / limit)
-        return fullest
+    def fraction_of_new_bounds(self) -> float:
+        """Return the same by the bounds of this moment."""
+        self._gauge.look_for_bounds(at_once=True)
+        return self.fraction()
+
+    def _is_stopped(self) -> bool:
+        try:
+            with open(f"/proc/{self._pid}/stat", "rb") as file:
+                return file.read().rpartition(b") ")[2][:1] in (b"T", b"t")
+        except OSError:  # where there is no such file, it isn't known
+            return False
 
     def is_there(self) -> bool:
         """Tell whether it lives: one whose parent has died gets another."""
@@ -89,17 +111,19 @@ def main() -> None:
     from perfkit.memory.verdict import Verdict
 
     ears, parent, verdict = Ears(), Parent(order), Verdict(order["critical"])
-    smallest = min(limit for limit, _ in order["bounds"])
     pause = 0.0
     while not ears.is_over.wait(pause) and parent.is_there():
         try:
             fraction = parent.fraction()
+            is_time = verdict.update(time.monotonic(), fraction, ears.beats, is_excused=ears.is_excused)
+            if is_time:
+                is_time = parent.fraction_of_new_bounds() >= order["critical"]
         except (OSError, IndexError):  # it has just ended
             return
-        if ears.is_told_to_kill or verdict.update(time.monotonic(), fraction, ears.beats):
+        if ears.is_told_to_kill or is_time:
             parent.kill()
             return
-        pause = pace.interval((order["critical"] - fraction) * smallest, 0.0)
+        pause = pace.interval((order["critical"] - fraction) * parent.smallest, 0.0)
 
 
 if __name__ == "__main__":

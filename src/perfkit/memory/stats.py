@@ -38,7 +38,9 @@ class ReclaimerStats:
     """The figures of a `perfkit.Reclaimer`.
 
     ``runs`` counts calls that were made, ``errors`` those that raised, ``hung`` those that were not waited for any
-    longer; ``is_busy`` tells that one has not returned. ``freed_bytes`` is what usage fell by, in ``seconds``.
+    longer; ``is_busy`` tells that one has not returned. ``skipped`` counts those of a coroutine function that its event
+    loop couldn't run: it stood still, or the pass was made in its own thread. ``freed_bytes`` is what usage fell by, in
+    ``seconds``.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ReclaimerStats:
     seconds: float
     errors: int
     hung: int
+    skipped: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,29 +5,34 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 import threading
 import time
+import warnings
 import weakref
+from collections import deque
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 from perfkit import registry
 from perfkit._base import fork
+from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 from perfkit._base.logs import logger
 from perfkit.memory import pace
-from perfkit.memory.arguments import check_hook, check_shares, size_of
+from perfkit.memory.arguments import check_flag, check_hook, check_limit, check_name, check_shares, check_takes, size_of
 from perfkit.memory.guard import admission
 from perfkit.memory.hands import Hands
 from perfkit.memory.levels import Escalation, Levels
 from perfkit.memory.reclaimer import Reclaimer
 from perfkit.memory.relief import Relief, haste
 from perfkit.memory.trend import Trend
+from perfkit.memory.watching import call_hook, tell_all, watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Self
+    from typing import Self
 
     from perfkit.memory.exposing import Exposed
     from perfkit.memory.levels import Level, Measure
@@ -42,6 +47,7 @@ F = TypeVar("F")
 T = TypeVar("T")
 
 GRACE = 5.0  # seconds that each of the last resorts has to work
+_MOST_UNTOLD = 100  # changes that wait for a hook to return
 _numbers = itertools.count(1)
 
 
@@ -60,7 +66,8 @@ class MemoryWatchdog:
             in any case (`memory_limit`), and alone if there is none here.
         high, low, critical: fractions of each limit, with 0 < low < high < critical <= 1.
         on_level: ``on_level(change)``, told of each change between "ok", "high" and "critical", a
-            `perfkit.memory.LevelChange`. Called in a thread of the watchdog, one after the other.
+            `perfkit.memory.LevelChange`. Called in a thread of the watchdog, one after the other; of those that wait
+            for a call to return, the last hundred are told.
         restart: ``restart(watchdog)``, called when usage is critical and a pass has changed nothing: the place to take
             no more requests, and to end. If it still is so 5 seconds later the process gets a SIGTERM.
         sidecar: also start a small process that kills this one where nothing else works: 5 seconds after the SIGTERM;
@@ -75,10 +82,12 @@ class MemoryWatchdog:
         * It looks so often that until the next look no more than what is left to the next mark can be taken at 2 GB/s,
           and half of that at the fastest growth seen of late; within 10 ms and 1 s.
         * One pass is made at a time in a process. After one that changed nothing the next is put off, up to a minute,
-          unless usage has grown. Whatever is called and takes longer than a second isn't waited for.
+          unless usage has grown. Whatever is called and takes longer than a second isn't waited for, and if several in
+          a pass do, each is waited for half as long as the one before.
         * What a reclaimer or a hook raises is logged on ``perfkit.memory`` and stops nothing.
         * No exception is put into another thread, and no module is unloaded.
-        * A watchdog that nobody refers to stops. In a forked child it is stopped; start it there, too.
+        * A watchdog that nobody refers to stops, with a ResourceWarning: keep it. In a forked child it is stopped:
+          start it there, too.
 
     Raises TypeError, ValueError: an argument is not what is allowed; the message says what is.
 
@@ -103,13 +112,13 @@ class MemoryWatchdog:
         check_shares(low, high, critical)
         check_hook(on_level, "on_level", "on_level(change)")
         check_hook(restart, "restart", "restart(watchdog)")
-        self.name = name or f"memory-{next(_numbers)}"
-        self._limit = None if limit is None else size_of(limit, "limit")
+        self.name = check_name(name) or f"memory-{next(_numbers)}"
+        self._limit = None if limit is None else check_limit(limit)
         self._shares = low, high, critical
         self._on_level, self._restart = on_level, restart
-        self._has_sidecar, self._is_exposed = bool(sidecar), bool(expose)
+        self._has_sidecar, self._is_exposed = check_flag(sidecar, "sidecar"), check_flag(expose, "expose")
         self._timer = timer
-        self._relief = Relief(self._limit, (low, high), timer)
+        self._relief = Relief(self._limit, (low, high), timer, self.name)
         self._polls = self._peak = 0
         self._mutex = threading.RLock()  # re-entrant: a finaliser may stop it
         self._begin()
@@ -127,6 +136,8 @@ class MemoryWatchdog:
         self._escalation = Escalation(measures, GRACE)
         self._stopping: threading.Lock | None = None
         self._hooks: Hands | None = None
+        self._resort: Hands | None = None  # apart: a hook that hangs keeps no restart waiting
+        self._changes: deque[LevelChange] = deque(maxlen=_MOST_UNTOLD)
         self._sidecar: Sidecar | None = None
         self._exposed: Exposed | None = None
 
@@ -134,6 +145,8 @@ class MemoryWatchdog:
 
     def start(self) -> None:
         """Watch from now on; nothing happens if it does already.
+
+        It returns None. Keep the watchdog itself: one that nobody refers to stops, with a ResourceWarning.
 
         Raises OSError if a sidecar or a socket was asked for and can't be had.
         """
@@ -152,7 +165,7 @@ class MemoryWatchdog:
         if self._has_sidecar:
             from perfkit.memory.sidecar import Sidecar
 
-            self._sidecar = Sidecar(self._relief.gauge.bounds, self._shares[2])
+            self._sidecar = Sidecar(self._limit, self._shares[2])
         if self._is_exposed:
             from perfkit.memory.exposing import Exposed
 
@@ -161,9 +174,11 @@ class MemoryWatchdog:
 
         self._relief.prepare()
         self._hooks = Hands(1)
+        self._resort = Hands(1) if self._restart else None
         self._relief.hands = Hands(2)  # one, and a spare that is there before it is needed
+        self._note_usage()  # so that the level is right at once
         arguments = weakref.ref(self), stopping
-        threading.Thread(target=_watch, args=arguments, name="perfkit-memory", daemon=True).start()
+        threading.Thread(target=watch, args=arguments, name="perfkit-memory", daemon=True).start()
         admission.watch(self._relief)
 
     def stop(self) -> None:
@@ -173,10 +188,11 @@ class MemoryWatchdog:
             stopping, self._stopping = self._stopping, None
             if stopping is not None:
                 stopping.release()
-            for hands in (self._hooks, self._relief.hands):
+            self._changes.clear()
+            for hands in (self._hooks, self._resort, self._relief.hands):
                 if hands is not None:
                     hands.stop()
-            self._hooks = self._relief.hands = None
+            self._hooks = self._resort = self._relief.hands = None
             haste.end(self)
             sidecar, self._sidecar = self._sidecar, None
             exposed, self._exposed = self._exposed, None
@@ -199,8 +215,15 @@ class MemoryWatchdog:
     async def __aexit__(self, *_: object) -> None:
         self.stop()
 
-    def reclaimer(self, *, tier: int = 3, cooldown: float = 5.0, name: str | None = None) -> Callable[[F], F]:
-        """Return a decorator: the function is called under pressure, as ``fn(need_bytes)``; see `perfkit.Reclaimer`."""
+    def reclaimer(
+        self, fn: None = None, /, *, tier: int = 3, cooldown: float = 5.0, name: str | None = None
+    ) -> Callable[[F], F]:
+        """Return a decorator: the function is called under pressure, as ``fn(need_bytes)``; see `perfkit.Reclaimer`.
+
+        It is used with brackets: ``@dog.reclaimer()``.
+        """
+        if fn is not None:
+            raise TypeError(f"@dog.reclaimer needs brackets: write @dog.reclaimer() above {fn!r}")
 
         def add(fn: F) -> F:
             self.add(Reclaimer(fn, tier=tier, cooldown=cooldown, name=name))  # type: ignore[arg-type]  # it checks
@@ -212,14 +235,11 @@ class MemoryWatchdog:
         """Have a reclaimer called under pressure."""
         if not isinstance(reclaimer, Reclaimer):
             raise TypeError(f"add() takes a perfkit.Reclaimer, not {reclaimer!r}: write add(perfkit.Reclaimer(fn))")
-        with self._mutex:
-            if reclaimer not in self._relief.reclaimers:
-                self._relief.reclaimers += (reclaimer,)
+        self._relief.reclaimers[reclaimer] = None
 
     def remove(self, reclaimer: Reclaimer) -> None:
         """Don't have it called any more; nothing happens if it isn't."""
-        with self._mutex:
-            self._relief.reclaimers = tuple(other for other in self._relief.reclaimers if other is not reclaimer)
+        self._relief.reclaimers.pop(reclaimer, None)
 
     def track(self, thing: T) -> T:
         """Have ``thing.release_memory()`` called under pressure, for as long as it lives; return ``thing``.
@@ -227,8 +247,12 @@ class MemoryWatchdog:
         It is held weakly, and costs nothing when it is gone. The method takes no argument, and is called in a thread of
         the watchdog, after the reclaimers. Raises TypeError if it has none, or can't be referred to weakly.
         """
-        if not callable(getattr(thing, "release_memory", None)):
+        release = getattr(thing, "release_memory", None)
+        if not callable(release) or isinstance(thing, type):
             raise TypeError(f"track() takes an object with a method release_memory(), not {thing!r}")
+        if kind_of(release) == COROUTINE_FUNCTION:
+            raise TypeError(f"release_memory() must be a plain method: nobody awaits that of {thing!r}")
+        check_takes(release, 0, "release_memory() is called without arguments")
         self._relief.track(thing)
         return thing
 
@@ -242,7 +266,7 @@ class MemoryWatchdog:
 
     @property
     def level(self) -> Level:
-        """Whether usage was "ok", "high" or "critical" at the last look."""
+        """Whether usage was "ok", "high" or "critical" at the last look; "ok" before the first, which start() takes."""
         return self._levels.level
 
     @property
@@ -257,7 +281,7 @@ class MemoryWatchdog:
     def forecast(self) -> Forecast | None:
         """Return when the limit will be reached if usage goes on as in the last minute, a `perfkit.memory.Forecast`.
 
-        None for the first seconds, and after a pass that has changed usage.
+        None for the first seconds, and for as long after a pass that has changed usage.
         """
         usage = self._relief.gauge.read()
         return self._trend.forecast(self._timer(), usage.used, usage.limit)
@@ -268,10 +292,15 @@ class MemoryWatchdog:
 
         return stats_of(self, self._relief, polls=self._polls, peak=self._peak)
 
-    def __del__(self) -> None:
-        if getattr(self, "_stopping", None) is not None:
-            with suppress(Exception):  # the interpreter may be ending
-                self.stop()
+    def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:  # this module's names may be gone
+        if getattr(self, "_stopping", None) is None:
+            return
+        with suppress(Exception):  # the interpreter may be ending
+            self.stop()
+        if not is_ending():
+            said = f"the watchdog {self.name!r} is stopped, for nobody refers to it: keep it, and stop() it at the end"
+            logger("memory").warning("%s", said)
+            warnings.warn(said, ResourceWarning, source=self, stacklevel=2)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}: {self.level if self.is_running else 'stopped'}>"
@@ -283,8 +312,9 @@ class MemoryWatchdog:
         usage, now = self._note_usage(), self._timer()
         relief = self._relief
         if self._is_high(usage) and relief.is_worth_it():
-            self._trend.clear()
             relief.bring_down()
+            if not relief.was_vain:  # or a leak that nothing helps against would never be foretold
+                self._trend.clear()
             usage, now = self._note_usage(), self._timer()
         if not self.is_running:  # stopped during the pass: nobody wants more of it
             return 0.0
@@ -301,6 +331,7 @@ class MemoryWatchdog:
 
     def _note_usage(self) -> MemoryUsage:
         usage, now = self._relief.gauge.read(), self._timer()
+        self._relief.note(usage)
         self._polls += 1
         self._peak = max(self._peak, usage.used)
         self._rate.update(now, usage.used)
@@ -324,23 +355,33 @@ class MemoryWatchdog:
             return
         from perfkit.memory.stats import LevelChange
 
-        hooks.post(partial(_call_hook, hook, LevelChange(self.level, before, usage), "on_level"))
+        self._changes.append(LevelChange(self.level, before, usage))
+        if not hooks.is_behind:  # who hasn't begun will see this one, too
+            hooks.post(partial(tell_all, hook, self._changes, self.name))
 
     def _last_resort(self, now: float) -> None:
         """Do what was asked for where nothing helps: tier 5."""
-        relief = self._relief
-        is_hopeless = self.level == "critical" and relief.was_vain and not relief.is_stuck
+        is_hopeless = self._is_hopeless()
+        if is_hopeless and self._relief.has_spared and self._escalation.is_asked_for:
+            self._relief.bring_down(at_last=True)
+            self._note_usage()
+            is_hopeless = self._is_hopeless() and not self._relief.has_spared
         measure = self._escalation.update(now, is_hopeless=is_hopeless)
-        if measure is None:
+        if measure is None or not self.is_running:
             return
-        logger("memory").error("memory: nothing helps; the last resort is %s", measure)
-        hooks, sidecar = self._hooks, self._sidecar
-        if measure == "restart" and hooks is not None:
-            hooks.post(partial(_call_hook, self._restart, self, "restart"))
+        logger("memory").error("%s: nothing helps; the last resort is %s", self.name, measure)
+        resort, sidecar = self._resort, self._sidecar
+        if measure == "restart" and resort is not None:
+            resort.post(partial(call_hook, self._restart, self, f"{self.name}: restart"))
         elif measure == "terminate":
             os.kill(os.getpid(), signal.SIGTERM)
         elif measure == "kill" and sidecar is not None:
             sidecar.kill()
+
+    def _is_hopeless(self) -> bool:
+        """Tell whether usage is critical, and nothing is left that might change it."""
+        relief = self._relief
+        return self.level == "critical" and relief.was_vain and not relief.is_stuck and not relief.is_waiting(GRACE)
 
     def _after_fork_in_child(self) -> None:
         """Threads, the sidecar and the socket are the parent's."""
@@ -351,25 +392,3 @@ class MemoryWatchdog:
                     inherited.forget()
         self._relief.hands = None
         self._begin()
-
-
-def _watch(reference: weakref.ref[MemoryWatchdog], stopping: threading.Lock) -> None:
-    """Look again and again, until the lock comes free: to wait for one is cheaper than for an event."""
-    pause = 0.0
-    while not stopping.acquire(timeout=pause):
-        dog = reference()
-        if dog is None:
-            return
-        try:
-            pause = dog._look()
-        except Exception:  # noqa: BLE001 (a watchdog that ends at the first surprise is none)
-            logger("memory").exception("memory: a look failed")
-            pause = pace.LONGEST
-        del dog  # or it would live until the next look
-
-
-def _call_hook(hook: Any, argument: object, name: str) -> None:
-    try:
-        hook(argument)
-    except BaseException:  # noqa: BLE001 (it is logged, and stops nothing)
-        logger("memory").exception("memory: %s failed", name)

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import gc
 import hashlib
 import mmap
@@ -14,7 +15,8 @@ import threading
 import time
 
 import perfkit
-from perfkit.memory import exposing, watchdog
+from perfkit.memory import exposing, sampling, watchdog
+from perfkit.memory.levels import Escalation
 
 MB = 1_000_000
 
@@ -240,6 +242,114 @@ def hold_the_interpreter(megabytes):
         python = ctypes.PyDLL(None)  # calls through this keep the lock
         python.memset(ctypes.c_char_p(ctypes.addressof(ctypes.c_char.from_buffer(held))), 1, len(held))
         python.sleep(60)
+
+
+def full(limit, fraction):
+    """Hold so much of the limit."""
+    held = []
+    while sampling.rss() < fraction * limit:
+        held.append(bytearray(b"x") * MB)
+    return held
+
+
+def slow_pass(megabytes):
+    """The watchdog is at work, for longer than the sidecar waits for a sign of life."""
+    limit, begun, held = int(megabytes) * MB, threading.Event(), []
+    with perfkit.MemoryWatchdog(limit, sidecar=True) as dog:
+
+        def slow(need, *, is_last=False):
+            begun.set()
+            time.sleep(0.6)
+            if is_last:
+                held.clear()
+
+        for number in range(3):
+            dog.add(perfkit.Reclaimer(functools.partial(slow, is_last=number == 2), name=f"slow {number}"))
+        time.sleep(0.5)  # until the sidecar is there
+        held.extend(full(limit, 0.82))
+        begun.wait(60)
+        held.extend(full(limit, 0.99))
+        time.sleep(3)
+        print("lived", dog.stats().passes >= 1, held == [])
+
+
+def collecting(megabytes):
+    """A collection keeps the interpreter's lock for longer than the sidecar waits at the limit."""
+    many = [[[]] for _ in range(3_000_000)]
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    limit = sampling.rss() + int(megabytes) * MB
+    with perfkit.MemoryWatchdog(limit, sidecar=True) as dog:
+        dog._escalation = Escalation([], 0)  # or it would be killed for being hopeless
+        time.sleep(0.5)
+        held = full(limit, 1.03)
+        began = time.monotonic()
+        for _ in range(3):
+            gc.collect()
+        print("lived", time.monotonic() - began > 0.3, len(held) + len(many) > 0)
+
+
+def stopped(megabytes):
+    """It is stopped by a signal, and goes on: it takes nothing meanwhile."""
+    limit = int(megabytes) * MB
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with perfkit.MemoryWatchdog(limit, sidecar=True) as dog:
+        dog._escalation = Escalation([], 0)
+        time.sleep(0.5)
+        held = full(limit, 0.98)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        time.sleep(0.5)
+        print("lived", len(held) > 0)
+
+
+def raised(group):
+    """The group's limit is raised, and what is in use by then would have been too much."""
+    with perfkit.MemoryWatchdog(sidecar=True) as dog:
+        enter(group)
+        time.sleep(0.5)
+        dog._relief.gauge.look_for_bounds(at_once=True)
+        limit = dog.usage().limit
+        for name in ("memory.memsw.limit_in_bytes", os.path.basename(dog.usage().source)):
+            with contextlib.suppress(FileNotFoundError, PermissionError), open(f"{group}/{name}", "w") as file:
+                file.write(str(4 * limit))
+        dog._relief.gauge.look_for_bounds(at_once=True)
+        held = full(limit, 1.5)
+        ctypes.PyDLL(None).usleep(900_000)  # the interpreter is kept
+        ctypes.PyDLL(None).usleep(900_000)
+        print("lived", dog.usage().limit > limit, len(held) > 0)
+
+
+def deaf_sidecar(megabytes):
+    """The sidecar has gone, and SIGPIPE has its usual meaning."""
+    limit = int(megabytes) * MB
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with perfkit.MemoryWatchdog(limit, sidecar=True) as dog:
+        os.kill(dog._sidecar.pid, signal.SIGKILL)
+        dog._sidecar._process.wait()
+        held = full(limit, 0.9)
+        polls = dog.stats().polls
+        while dog.stats().polls < polls + 5:
+            time.sleep(0.01)
+        print("lived", len(held) > 0)
+
+
+def line_reused(megabytes, name):
+    """All descriptors are closed, and the number of the sidecar's is another file's."""
+    limit = int(megabytes) * MB
+    with perfkit.MemoryWatchdog(limit, sidecar=True, expose=True) as dog:
+        time.sleep(0.3)
+        taken = dog._sidecar._line.socket.fileno(), dog._exposed._listener.socket.fileno()
+        os.closerange(3, 100)
+        files = [os.open(name, os.O_CREAT | os.O_RDWR) for _ in range(max(taken) - 2)]
+        assert set(taken) <= set(files)
+        held = full(limit, 0.9)
+        polls = dog.stats().polls
+        while dog.stats().polls < polls + 5:
+            time.sleep(0.01)
+    for fd in files:
+        assert os.fstat(fd).st_size == 0
+    print("lived", len(held) > 0)
 
 
 def last_resort(megabytes):
