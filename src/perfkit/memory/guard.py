@@ -61,7 +61,8 @@ class _Admission:
     @property
     def reserved(self) -> int:
         """The bytes that were admitted, and whose work is not over."""
-        return sum([reservation.need for reservation in tuple(self._reservations)])
+        still = self._reservations.copy()  # not tuple(): while that grows the collector may run, and a finaliser leave
+        return sum([reservation.need for reservation in still])
 
     @property
     def asked(self) -> tuple[Relief, ...]:
