@@ -22,7 +22,7 @@ from perfkit.demo.results import Check, Count, DemoError, Options, PartResult, P
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Life", "chart", "live", "run"]
+__all__ = ["Life", "chart", "live", "rss_of", "run"]
 
 LIMIT = 300_000_000
 EVERY = 0.005  # seconds
@@ -108,7 +108,7 @@ def live(way: str, pages: int) -> Life:
 
 
 def _supervise(process: subprocess.Popen[str], life: Life) -> None:
-    rss = _rss_of(process.pid)
+    rss = rss_of(process.pid)
     while process.poll() is None:
         now, used = time.monotonic(), rss()
         if used:
@@ -128,7 +128,7 @@ def _listen(process: subprocess.Popen[str], life: Life) -> None:
         life.said.append(json.loads(line))
 
 
-def _rss_of(pid: int) -> Callable[[], int]:
+def rss_of(pid: int) -> Callable[[], int]:
     """Return what measures another process; 0 once it is gone."""
     if not sys.platform.startswith("linux"):
         return _by_psutil(pid)

@@ -21,21 +21,23 @@ PARTS = {
     "lazyload": ("perfkit.demo.lazyload", "lazy imports: a tool with seven packages, started again and again"),
     "smtp": ("perfkit.demo.smtp", "mail: a server 20 ms away, and one that ends connections"),
     "sqlite": ("perfkit.demo.sqlite", "SQLite: a hundred agents remember, others recall, and some give up"),
+    "app": ("perfkit.demo.app", "a whole application, done both ways; runs only if it is named"),
 }
+_ONLY_IF_NAMED = {"app"}  # it uses the parts that the others show one by one
 
 # The version of the layout of machine_report(): raised when a field goes away or changes its meaning.
 SCHEMA = 1
 
 
 def run_parts(names: Sequence[str], options: Options, progress: Progress) -> Iterator[PartResult]:
-    """Run each part of ``names`` once (all parts if empty) and yield its result as soon as it is there.
+    """Run each part of ``names`` once and yield its result as soon as it is there; all but `app` if empty.
 
     A part is imported when its turn comes. Raises what the part raises (DemoError, InputError, OSError), and KeyError
     for a name that is not in PARTS.
     """
     from importlib import import_module
 
-    for name in dict.fromkeys(names or PARTS):
+    for name in dict.fromkeys(names or [name for name in PARTS if name not in _ONLY_IF_NAMED]):
         module, _ = PARTS[name]
         yield import_module(module).run(options, progress)
 
