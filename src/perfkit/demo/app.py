@@ -1,14 +1,13 @@
 """The app demo: one small application, mission control, the ordinary way and with perfkit, each a process of its own.
 
-`app_before` and `app_after` are the two, with the same functions; `app_program` has five agents use one of them. They
-update a state file and read it, search notes, look at pages of a log book, write memories to SQLite, send mail, and
-make a report with one of four heavy packages, which are written on the spot. Memory has a soft limit: nobody is killed
-above it.
+`app_before` and `app_after` are the two, with the same functions; `app_program` has sixteen agents use one of them.
+They update a state file and read it, search notes, look at pages of a log book, write memories to SQLite, and send
+mail; at the end a report is made with one of four heavy packages, which are written on the spot. Memory has a soft
+limit: nobody is killed above it.
 """
 
 from __future__ import annotations
 
-import compileall
 import json
 import os
 import sqlite3
@@ -22,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +46,8 @@ from perfkit.demo.smtp_server import PASSWORD, USERNAME, Authority, MailServer
 
 __all__ = ["Expected", "Life", "live", "run", "section"]
 
-MEMORY = 150_000_000  # bytes
+MEMORY = 120_000_000  # bytes
+MODULES = 30  # of a heavy package
 ROUND_TRIP = 0.01  # seconds to the mail server and back
 EVERY = 0.01  # seconds between looks at a program's memory
 PATIENCE = 120.0  # seconds until a program is given up
@@ -58,11 +59,11 @@ HOW = {
     app_program.RENDERED: ("a dict that grows", "@cached, MemoryWatchdog"),
     app_program.REMEMBERED: ("sqlite3, a commit each", "Database.execute()"),
     app_program.SENT: ("smtplib, connecting", "SMTPPool.send()"),
-    app_program.REPORT: ("import at the top", "lazy_imports, first use"),
     "Start, until the first turn": ("import at the top", "lazy_imports"),
-    "The whole, from start to end": ("ordinary", "perfkit"),
+    "Start, and one report of four": ("import at the top", "lazy_imports, a first use"),
+    "The whole, from start to end": ("all of that", "all of that"),
 }
-START, WHOLE = list(HOW)[-2:]
+START, START_AND_REPORT, WHOLE = list(HOW)[-3:]
 
 
 class Expected(NamedTuple):
@@ -76,7 +77,7 @@ class Expected(NamedTuple):
     def of(cls, turns: int) -> Expected:
         """Work it out."""
         answers = work.expected_answers(turns)
-        answers["report"] = [lazyload.answer(lazyload.PACKAGES.index("charts"), 7)]
+        answers["report"] = [lazyload.answer(lazyload.PACKAGES.index("tables"), 7)]
         return cls(turns, work.expected_state(turns), answers)
 
 
@@ -97,8 +98,10 @@ class Life:
     @property
     def took(self) -> dict[str, list[float]]:
         """How long each thing took, by what it was."""
-        whole = {START: [self.ready - self.began], WHOLE: [self.ended - self.began]}
-        return self.said["took"] | whole
+        took: dict[str, list[float]] = self.said["took"]
+        start = self.ready - self.began
+        ours = {START: [start], START_AND_REPORT: [start + took[app_program.REPORTED][0]]}
+        return took | ours | {WHOLE: [self.ended - self.began]}
 
     @property
     def peak(self) -> int:
@@ -109,9 +112,8 @@ class Life:
         """Count updates that are not in the state; 1 if the state is wrong in another way."""
         if self.state == expected.state:
             return 0
-        boards = self.state[work.BOARD], expected.state[work.BOARD]
-        found, sent = (sum(entry["updates"] for entry in board.values()) for board in boards)
-        return max(1, int(sent - found))
+        found, sent = (sum(work.updates(state).values()) for state in (self.state, expected.state))
+        return max(1, sent - found)
 
     def missing_rows(self, expected: Expected) -> int:
         """Count memories that are not there as they were written, or are there beside them."""
@@ -125,25 +127,25 @@ class Life:
 
     def wrong_answers(self, expected: Expected) -> int:
         """Count turns whose answers are wrong, and reports that are."""
-        said = self.said["answers"]
-        return sum(
-            said[who] != right and sum(a != b for a, b in zip(said[who], right, strict=True))
-            for who, right in expected.answers.items()
-        )
+        pairs = ((self.said["answers"][who], right) for who, right in expected.answers.items())
+        return sum(given != right for said, rights in pairs for given, right in zip_longest(said, rights))
 
 
 def run(options: Options, progress: Progress) -> PartResult:
     """Run the application both ways, in turns. ``options.input`` is for other parts."""
-    rounds, turns = (1, 10) if options.quick else (2, 40)
+    rounds, turns = (1, 4) if options.quick else (2, 18)
     progress("app: what must come of it")
     expected = Expected.of(turns)
     lives: dict[str, list[Life]] = {way: [] for way in WAYS}
     with _site() as (folder, server):
+        for way in WAYS:
+            progress(f"app: compiling, {way}")
+            live(folder, server, way, f"{way}-compiled", 1)
         for number in range(rounds):
             for way in WAYS:
                 progress(f"app: round {number + 1} of {rounds}, {way}")
                 lives[way].append(live(folder, server, way, f"{way}-{number}", turns))
-    size = len(json.dumps(work.initial_state()[0], indent=2))
+    size = len(json.dumps(work.initial_state(), indent=2))
     return PartResult("app", "A whole application: mission control", size, (section(lives, expected),))
 
 
@@ -152,8 +154,7 @@ def _site() -> Iterator[tuple[str, MailServer]]:
     """Give a folder with what the programs need, and a mail server."""
     authority = Authority()
     with tempfile.TemporaryDirectory(prefix="perfkit-demo-") as folder:
-        lazyload.write_packages(folder)
-        compileall.compile_dir(folder, quiet=2)  # what is compiled once is no part of a start
+        lazyload.write_packages(folder, MODULES)
         Path(folder, "authority.pem").write_bytes(authority.pem())
         with MailServer(authority, round_trip=ROUND_TRIP) as server:
             yield folder, server
@@ -169,7 +170,7 @@ def live(folder: str, server: MailServer, way: str, mission: str, turns: int) ->
         MEMORY,
     )
     with open(place.state, "w") as file:
-        json.dump(work.initial_state()[0], file, indent=2)
+        json.dump(work.initial_state(), file, indent=2)
     before = len(server.box.mails)
     life = _watched(folder, [way, mission, str(turns), json.dumps(place)], mission)
     with open(place.state) as file:
@@ -184,8 +185,9 @@ def _watched(folder: str, arguments: list[str], mission: str) -> Life:
     """Run the program to its end, and note how much memory it has."""
     home = str(Path(perfkit.__file__).parents[1])
     path = os.pathsep.join(filter(None, [folder, home, os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"PYTHONPATH": path}
-    environment.pop("PERFKIT_EAGER", None)
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": os.path.join(folder, "compiled")}
+    for name in ("PYTHONDONTWRITEBYTECODE", "PERFKIT_EAGER"):
+        environment.pop(name, None)
     command = [sys.executable, "-m", app_program.__name__, *arguments]
     life = Life(mission, time.monotonic())
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S603 (ours)
@@ -229,12 +231,20 @@ def section(lives: dict[str, list[Life]], expected: Expected) -> Section:
     sizes = (Size("Memory in use at most", *(max(life.peak for life in way) for way in (before, after))),)
     title = f"{len(work.AGENTS)} agents, {expected.turns} turns each"
     note = (
-        "Both survive a power cut (fsync; SQLite with synchronous=FULL) and keep the pages they made. The mail server "
-        f"is {ROUND_TRIP * 1000:.0f} ms away, with TLS and a login. The soft limit is {MEMORY / 1e6:.0f} MB. In the "
-        "chart x is before and # after."
+        "What either way has written survives a power cut (fsync; SQLite with synchronous=FULL), and what a turn "
+        f"reads has just been changed. The mail server is {ROUND_TRIP * 1000:.0f} ms away, with TLS and a login. A "
+        f"heavy package has {MODULES} modules. Of memory {MEMORY / 1e6:.0f} MB are to be enough; nobody is killed "
+        "above that."
     )
-    return Section(title, tuple(_comparisons(before, after)), _checks(before, after, expected), note,
-                   app_chart.drawn(series), sizes, series)
+    return Section(
+        title,
+        tuple(_comparisons(before, after)),
+        _checks(before, after, expected),
+        note,
+        app_chart.drawn(series),
+        sizes,
+        series,
+    )
 
 
 def _comparisons(before: list[Life], after: list[Life]) -> Iterator[Comparison]:
@@ -252,9 +262,9 @@ def _checks(before: list[Life], after: list[Life], expected: Expected) -> tuple[
     answers = all_turns + rounds
 
     def check(what: str, bad: Callable[[Life], int], of: int, *, both: bool = True) -> Check:
-        return Check(what, *(Count(sum(map(bad, lives)), of) for lives in (before, after)), both)
+        theirs, ours = (Count(sum(map(bad, lives)), of) for lives in (before, after))
+        return Check(what, theirs, ours, both)
 
-    above = [Count(sum(used > MEMORY for life in lives for _, used in life.usage), sum(len(life.usage) for life in lives)) for lives in (before, after)]
     return (
         check("Updates lost", lambda life: life.lost(expected), all_turns),
         check("Own updates not seen", lambda life: int(life.said["stale"]), all_turns),
@@ -262,5 +272,10 @@ def _checks(before: list[Life], after: list[Life], expected: Expected) -> tuple[
         check("Mails that did not arrive once", lambda life: life.missing_mails(expected), mails),
         check("Wrong answers", lambda life: life.wrong_answers(expected), answers),
         check("Heavy packages loaded in vain", lambda life: len(life.said["loaded"]) - 1, 3 * rounds, both=False),
-        Check("Moments above the soft limit", *above),
+        Check("Moments above the soft limit", _above(before), _above(after)),
     )
+
+
+def _above(lives: list[Life]) -> Count:
+    seen = [used for life in lives for _, used in life.usage]
+    return Count(sum(used > MEMORY for used in seen), len(seen))

@@ -9,7 +9,7 @@ from typing import Any
 import perfkit
 
 with perfkit.lazy_imports():  # loaded by the report that needs them
-    import charts
+    import arrays
     import frames
     import models
     import tables
@@ -30,6 +30,7 @@ class MissionControl:
         )
         self._post = perfkit.SMTPPool(host, port, username=user, password=password, context=place.trusting())
         self._watchdog = perfkit.MemoryWatchdog(place.memory)
+        self._database.open()
         self._watchdog.start()
 
     def read_state(self) -> Any:
@@ -60,7 +61,7 @@ class MissionControl:
 
     def report(self, kind: str) -> int:
         """Make a report, for which something heavy is needed."""
-        makers: dict[str, Any] = {"chart": charts, "frame": frames, "model": models, "table": tables}
+        makers: dict[str, Any] = {"array": arrays, "frame": frames, "model": models, "table": tables}
         return int(makers[kind].answer(7))
 
     def close(self) -> None:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "ROWS", "drawn"]
 
-COLUMNS, ROWS = 64, 8
+COLUMNS, ROWS = 60, 8
+_LEGEND = "x before    # after"
 
 
 def drawn(series: Series) -> tuple[str, ...]:
@@ -24,7 +25,7 @@ def drawn(series: Series) -> tuple[str, ...]:
         signs = (_sign(row, a, b, "-" if row == limit else " ") for a, b in zip(theirs, ours, strict=True))
         label = f"{most * row / ROWS / 1e6:.0f} MB"
         lines.append(f"  {label:>8} |{''.join(signs)}{' limit' if row == limit else ''}")
-    return (*lines, f"           0 s{f'{span:.1f} s':>{COLUMNS - 3}}")
+    return (*lines, f"           0 s{_LEGEND:^{COLUMNS - 12}}{f'{span:.1f} s':>9}")
 
 
 def _row(used: float, most: float) -> int:

@@ -1,4 +1,4 @@
-"""The app demo's program, run in a process of its own: five agents, each a thread, and one mission control.
+"""The app demo's program, run in a process of its own: sixteen agents, each a thread, and one mission control.
 
 ``python -m perfkit.demo.app_program before|after MISSION TURNS PLACE`` prints a line when it is ready, and one of JSON
 when all is done. What is imported here is imported either way; what a way needs, it imports itself.
@@ -17,14 +17,13 @@ from time import perf_counter
 from typing import Any, ParamSpec, TypeVar
 
 from perfkit.demo import app_work as work
-from perfkit.demo.statefile_mission import check_in
 
-__all__ = ["HEAVY", "READY", "REPORT", "SEARCHED", "main"]
+__all__ = ["HEAVY", "READ", "READY", "REMEMBERED", "RENDERED", "REPORTED", "SEARCHED", "SENT", "UPDATED", "main"]
 
 READY = "ready"
-HEAVY = ("charts", "frames", "models", "tables")
+HEAVY = ("arrays", "frames", "models", "tables")
 UPDATED, READ, SEARCHED, RENDERED = "Update the state", "Read the state", "Search the notes", "Get a page"
-REMEMBERED, SENT, REPORT = "Write a memory", "Send a mail", "Make a report"
+REMEMBERED, SENT, REPORTED = "Write a memory", "Send a mail", "Make a report"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,7 +47,7 @@ class Log:
 
 def play(control: Any, log: Log, mission: str, turns: int, agent: str) -> None:
     """Do an agent's turns."""
-    change = partial(check_in, key=work.BOARD, agent=agent)
+    change = partial(work.check_in, agent=agent)
     for turn in work.turns_of(agent, turns):
         found = log.timed(SEARCHED, control.search, turn.words)
         pages = [log.timed(RENDERED, control.page, number) for number in turn.pages]
@@ -56,7 +55,7 @@ def play(control: Any, log: Log, mission: str, turns: int, agent: str) -> None:
         log.timed(REMEMBERED, control.remember, agent, work.memory(agent, turn.number))
         log.timed(UPDATED, control.update_state, change)
         state = log.timed(READ, control.read_state)
-        log.stale += state[work.BOARD][agent]["updates"] != turn.number + 1
+        log.stale += work.updates(state)[agent] != turn.number + 1
         if turn.has_mail:
             log.timed(SENT, control.send, work.mail(mission, agent, turn.number))
 
@@ -69,7 +68,7 @@ def main(way: str, mission: str, turns: int, place: work.Place) -> None:
         log = Log()
         with ThreadPoolExecutor(len(work.AGENTS)) as crew:
             list(crew.map(partial(play, control, log, mission, turns), work.AGENTS))
-        log.answers["report"] = [log.timed(REPORT, control.report, "chart")]
+        log.answers["report"] = [log.timed(REPORTED, control.report, "table")]
     loaded = [name for name in HEAVY if name in sys.modules]
     print(json.dumps({"took": log.took, "answers": log.answers, "stale": log.stale, "loaded": loaded}), flush=True)
 

@@ -14,17 +14,16 @@ from email.message import EmailMessage
 from functools import cache
 from typing import Any, NamedTuple
 
-from perfkit.demo import statefile_mission
-from perfkit.demo.statefile_mission import AGENTS
+from perfkit.demo.statefile_mission import mission_state
 
 __all__ = [
     "AGENTS",
-    "BOARD",
     "MAIL_EVERY",
     "PAGE",
     "Place",
     "Turn",
     "answers",
+    "check_in",
     "expected_answers",
     "expected_state",
     "find",
@@ -34,13 +33,15 @@ __all__ = [
     "memory",
     "render",
     "turns_of",
+    "updates",
 ]
 
+AGENTS = tuple(f"{kind} {number}" for kind in ("scout", "planner", "builder", "tester") for number in range(1, 5))
 NOTES, QUERIES, FAVOURITES = 600, 25, 10
-PAGE = 1_000_000  # bytes
+PAGE = 300_000  # bytes
 MAIL_EVERY = 4  # turns
 
-_WORDS = "antenna battery beacon crater dust engine fuel gyro heater ice lander moon orbit probe relay solar".split()
+_WORDS = ("antenna", "battery", "beacon", "crater", "dust", "engine", "fuel", "gyro", "heater", "ice", "lander", "moon")
 
 
 class Place(NamedTuple):
@@ -63,11 +64,7 @@ class Turn(NamedTuple):
     number: int
     words: str
     pages: tuple[int, int, int]
-
-    @property
-    def has_mail(self) -> bool:
-        """Whether a mail is sent."""
-        return self.number % MAIL_EVERY == 0
+    has_mail: bool
 
 
 @cache
@@ -92,10 +89,10 @@ def turns_of(agent: str, count: int) -> Iterator[Turn]:
     """Yield what an agent does: another page in each turn, and some that all want again and again."""
     dice = random.Random(agent)
     queries = [" ".join(random.Random(number).sample(_WORDS, 3)) for number in range(QUERIES)]
-    first = FAVOURITES + AGENTS.index(agent) * count
+    place = AGENTS.index(agent)
     for number in range(count):
-        favourites = dice.randrange(FAVOURITES), dice.randrange(FAVOURITES)
-        yield Turn(number, dice.choice(queries), (first + number, *favourites))
+        pages = FAVOURITES + place * count + number, dice.randrange(FAVOURITES), dice.randrange(FAVOURITES)
+        yield Turn(number, dice.choice(queries), pages, (place + number) % MAIL_EVERY == 0)
 
 
 def memory(agent: str, turn: int) -> str:
@@ -106,31 +103,49 @@ def memory(agent: str, turn: int) -> str:
 def mail(mission: str, agent: str, turn: int) -> EmailMessage:
     """Return the mail that an agent sends in a turn."""
     message = EmailMessage()
-    message["From"] = f"{agent} <{agent}@example.com>"
+    message["From"] = "Mission Control <control@example.com>"
     message["To"] = "crew@example.com"
-    message["Message-ID"] = f"<{mission}-{agent}-{turn}@example.com>"
-    message["Subject"] = f"Turn {turn}"
+    message["Message-ID"] = mail_id(mission, agent, turn)
+    message["Subject"] = f"Turn {turn} of {agent}"
     message.set_content("Battery at 87 %, antenna locked, two packets lost.\n" * 20)
     return message
 
 
+def mail_id(mission: str, agent: str, turn: int) -> str:
+    """Return the Message-ID of that mail."""
+    return f"<{mission}.{agent.replace(' ', '-')}.{turn}@example.com>"
+
+
 def mail_ids(mission: str, count: int) -> list[str]:
     """Return the Message-ID of each mail that is to arrive."""
-    sent = [(agent, turn.number) for agent in AGENTS for turn in turns_of(agent, count) if turn.has_mail]
-    return [f"<{mission}-{agent}-{turn}@example.com>" for agent, turn in sent]
+    return [
+        mail_id(mission, agent, turn.number) for agent in AGENTS for turn in turns_of(agent, count) if turn.has_mail
+    ]
 
 
-def initial_state() -> tuple[dict[str, Any], str]:
-    """Return the state that a mission begins with, and under which key the agents' updates are in it."""
-    return statefile_mission.with_board(statefile_mission.mission_state())
+def initial_state() -> dict[str, Any]:
+    """Return the state that a mission begins with: a board with a line for each agent, and much beside it."""
+    return mission_state() | {"board": {agent: {"updates": 0, "text": ""} for agent in AGENTS}}
 
 
-BOARD = initial_state()[1]
+def check_in(state: Any, agent: str) -> None:
+    """Change an agent's line as it does in each turn."""
+    line = state["board"][agent]
+    line["updates"] += 1
+    line["text"] = f"{agent} is through with turn {line['updates']}"
 
 
-def expected_state(count: int) -> Any:
-    """Return the state after so many updates of each agent."""
-    return statefile_mission.expected(*initial_state(), dict.fromkeys(AGENTS, count))
+def updates(state: Any) -> dict[str, int]:
+    """Return how many updates of each agent a state shows."""
+    return {agent: line["updates"] for agent, line in state["board"].items()}
+
+
+def expected_state(count: int) -> dict[str, Any]:
+    """Return the state after so many turns of each agent."""
+    state = initial_state()
+    for agent in AGENTS * count:
+        check_in(state, agent)
+    return state
 
 
 def answers(found: list[int], pages: list[bytes]) -> int:

@@ -151,7 +151,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A size over time each way: pairs of seconds since the beginning and bytes. ``limit`` is what it should be below."""
+    """A size over time each way: pairs of seconds since the beginning and bytes, and what it should be below."""
 
     what: str
     limit: int
