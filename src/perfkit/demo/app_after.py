@@ -28,7 +28,9 @@ class MissionControl:
         self._database = perfkit.Database(
             place.database, durability="power", migrations=["CREATE TABLE memories (agent TEXT, text TEXT)"]
         )
-        self._post = perfkit.SMTPPool(host, port, username=user, password=password, context=place.trusting())
+        self._post = perfkit.SMTPPool(
+            host, port, username=user, password=password, context=place.trusting(), max_size=8
+        )
         self._watchdog = perfkit.MemoryWatchdog(place.memory)
         self._database.open()
         self._watchdog.start()

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from perfkit.demo.results import Options, PartResult, Progress
 
-__all__ = ["PARTS", "SCHEMA", "failures", "machine", "machine_report", "run_parts", "write_json"]
+__all__ = ["PARTS", "SCHEMA", "failures", "machine", "machine_report", "run_parts", "write_json", "write_text"]
 
 # name -> (module, what --help says of it), in the order they run: being named here is being in the demo
 PARTS = {
@@ -83,17 +83,22 @@ def machine_report(results: Sequence[PartResult], options: Options) -> dict[str,
 
 
 def write_json(path: str, report: dict[str, Any]) -> None:
-    """Write ``report`` to ``path``, or to stdout if that is ``-``.
+    """Write ``report`` to ``path`` as `write_text` does."""
+    import json
+
+    write_text(path, json.dumps(report, indent=2) + "\n")
+
+
+def write_text(path: str, text: str) -> None:
+    """Write ``text`` to ``path``, or to stdout if that is ``-``.
 
     A file is replaced at once or not at all; a pipe or a device is written into. Raises OSError, and then a file that
     was there is as it was.
     """
-    import json
     import os
 
     from perfkit._base import atomic
 
-    text = json.dumps(report, indent=2) + "\n"
     if path == "-":
         print(text, end="", flush=True)
         return
