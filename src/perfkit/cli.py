@@ -56,7 +56,7 @@ exit status:
 
 examples:
   perfkit demo                              every part but app
-  perfkit demo app --html report.html       a whole application, and a page to show
+  perfkit demo app --html report.html       a whole application, on a page
   perfkit demo statefile --input app.json   on a copy of a file of your own
   perfkit demo --quick --json - | jq .passed"""
 

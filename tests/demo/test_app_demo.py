@@ -8,25 +8,16 @@ from pathlib import Path
 import pytest
 
 from perfkit.demo import app, app_chart, app_program, app_work
-from perfkit.demo.app import Expected, Life
+from perfkit.demo.app_life import MEMORY, Expected, Life, Site
 from perfkit.demo.report import render
-from perfkit.demo.results import DemoError, Options, Series
+from perfkit.demo.results import DemoError, Series
 
 TURNS = 2
 
 
-def silent(doing):
-    assert doing.startswith("app: ")
-
-
-@pytest.fixture(scope="module")
-def result():
-    return app.run(Options(quick=True), silent)
-
-
-def test_a_real_run_passes(result):
-    assert result.failed == ()
-    (section,) = result.sections
+def test_a_real_run_passes(whole_app):
+    assert whole_app.failed == ()
+    (section,) = whole_app.sections
     assert [comparison.what for comparison in section.comparisons] == list(app.HOW)
     in_vain = next(check for check in section.checks if "in vain" in check.what)
     assert in_vain.before.bad == in_vain.before.of > 0  # or the packages would be no load
@@ -34,14 +25,14 @@ def test_a_real_run_passes(result):
     assert section.sizes[0].after == max(used for _, used in section.series.after)
 
 
-def test_both_ways_do_the_same(result):
-    (section,) = result.sections
+def test_both_ways_do_the_same(whole_app):
+    (section,) = whole_app.sections
     for comparison in section.comparisons:
         assert [after.count for after in comparison.after] == [comparison.before.count]
 
 
-def test_it_fits_80_columns(result):
-    text = render(result)
+def test_it_fits_80_columns(whole_app):
+    text = render(whole_app)
     assert max(map(len, text.splitlines())) <= 80
     assert "Memory in use at most" in text
     assert "x before" in text
@@ -98,7 +89,7 @@ FAULTS = {
         lambda life: life.said["answers"].update(report=[0]),
     ],
     "Heavy packages loaded in vain": [lambda life: life.said["loaded"].append("models")],
-    "Moments above the soft limit": [lambda life: life.usage.append((0.6, app.MEMORY + 1))],
+    "Moments above the soft limit": [lambda life: life.usage.append((0.6, MEMORY + 1))],
 }
 
 
@@ -128,8 +119,16 @@ def test_what_the_ordinary_way_may_do_is_its_memory_alone(what, expected):
 
 
 def test_a_program_that_fails_is_no_result():
-    with app._site() as (folder, server), pytest.raises(DemoError, match="status"):
-        app.live(folder, server, "sideways", "m", 1)
+    with Site.opened() as site, pytest.raises(DemoError, match="status"):
+        site.live("sideways", "m", 1)
+
+
+def test_a_program_ends_with_whoever_started_it():
+    with Site.opened() as site, site.started("before", "orphan", 1000) as program:
+        assert program.stdout.readline().strip() == app_program.READY
+        program.stdin.close()
+        assert program.stdout.read() == ""
+        assert program.wait(60) == 1
 
 
 def test_the_chart_shows_both_and_the_limit():

@@ -1,13 +1,16 @@
 """The app demo's program, run in a process of its own: sixteen agents, each a thread, and one mission control.
 
 ``python -m perfkit.demo.app_program before|after MISSION TURNS PLACE`` prints a line when it is ready, and one of JSON
-when all is done. What is imported here is imported either way; what a way needs, it imports itself.
+when all is done. It ends when its stdin does. What is imported here is imported either way; what one way needs it
+imports itself.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -73,5 +76,11 @@ def main(way: str, mission: str, turns: int, place: work.Place) -> None:
     print(json.dumps({"took": log.took, "answers": log.answers, "stale": log.stale, "loaded": loaded}), flush=True)
 
 
+def _end_with_parent() -> None:
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     main(sys.argv[1], sys.argv[2], int(sys.argv[3]), work.Place(*json.loads(sys.argv[4])))

@@ -41,19 +41,18 @@ def bars(comparisons: Sequence[Comparison]) -> Markup:
 
 def _pair(comparison: Comparison) -> Iterator[Markup]:
     longest = max(latency.p50 for latency in (comparison.before, *comparison.after))
-    ratios = [verdict(comparison.speedup(after)) for after in comparison.after]
-    yield element("div", element("span", comparison.what), *ratios[:1], class_="pair")
-    yield _bar("before", comparison.before, longest)
+    yield element("div", comparison.what)
+    yield _bar("before", comparison.before, longest, "")
     for after in comparison.after:
-        yield _bar("after", after, longest)
+        yield _bar("after", after, longest, verdict(comparison.speedup(after)))
 
 
-def _bar(way: str, latency: Latency, longest: float) -> Markup:
+def _bar(way: str, latency: Latency, longest: float, ratio: str) -> Markup:
     width = max(_LEAST, 100 * latency.p50 / longest)
     drawn = element("rect", class_=way, width=f"{width:.2f}", height="1")
     said = f"{way}, {latency.how}: {human_seconds(latency.p50)}"
     svg = element("svg", drawn, viewBox="0 0 100 1", preserveAspectRatio="none", role="img", aria_label=said)
-    return element("div", svg, figure(latency.p50, human_seconds(latency.p50)), class_="bar")
+    return element("div", svg, figure(latency.p50, human_seconds(latency.p50)), ratio, class_="bar")
 
 
 def _key(way: str) -> Markup:

@@ -24,8 +24,8 @@ _HEAD = Markup(
     '<meta name="color-scheme" content="light dark">'
 )
 _LEGEND = (
-    "Each piece of work is done the ordinary way (before) and with perfkit (after), in the same run. The speed-up is "
-    "the ratio of what half of the turns were done in; below 1 perfkit is slower. No figure is from another machine."
+    "Each piece of work is done the ordinary way (before) and with perfkit (after). Every figure was measured in this "
+    "run, on this machine. The speed-up is the ratio of what half of the turns were done in; below 1 perfkit is slower."
 )
 
 
@@ -41,16 +41,16 @@ def _heading(results: Sequence[PartResult], machine: dict[str, Any], quick: bool
     checks = [check for result in results for section in result.sections for check in section.checks]
     failed = sum(not check.passed for check in checks)
     told = f"{failed} of {len(checks)} checks failed" if failed else f"All {len(checks)} checks passed"
-    parts = [element("li", _link(result), " ", _passed(not result.failed)) for result in results]
     yield element(
         "header",
         element("h1", "perfkit demo"),
         element("p", told, class_="bad" if failed else "good"),
         element("p", _facts(machine), class_="faint"),
-        element("p", "A quick run: few rounds, rough figures.", class_="faint") if quick else "",
+        element("p", "A quick run: fewer rounds, rougher figures.", class_="faint") if quick else Markup(),
         element("p", _LEGEND),
     )
     if len(results) > 1:
+        parts = (element("li", _link(result), " ", _passed(not result.failed)) for result in results)
         yield element("nav", element("ul", *parts), aria_label="Parts")
 
 
@@ -122,8 +122,8 @@ def _times(comparison: Comparison) -> Markup:
 
 
 def _row(way: str, latency: Latency, ratio: Markup) -> Markup:
-    often = element("span", " ", figure(latency.count, f"{latency.count:,}"), Markup("&times;"))
-    label = element("th", f"{way}: {latency.how},", often, scope="row", class_="way")
+    often = figure(latency.count, f"{latency.count:,}")
+    label = element("th", f"{way}: {latency.how}, n = ", often, scope="row", class_="way")
     figures = (element("td", figure(each, human_seconds(each))) for each in (latency.p50, latency.p95, latency.p99))
     return element("tr", label, *figures, ratio)
 
@@ -135,8 +135,8 @@ def _size(size: Size) -> Markup:
 
 
 def _check(check: Check) -> Markup:
-    verdict_ = element("td", "ok" if check.passed else "FAILED", class_="good" if check.passed else "bad")
-    return element("tr", element("th", check.what, scope="row"), _count(check.before), _count(check.after), verdict_)
+    what = element("th", check.what, scope="row")
+    return element("tr", what, _count(check.before), _count(check.after), element("td", _passed(check.passed)))
 
 
 def _count(count: Count) -> Markup:

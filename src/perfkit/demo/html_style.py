@@ -37,11 +37,9 @@ nav li { padding: .15rem 0; }
 figure { margin: 1.25rem 0; padding: 1rem 1.1rem; background: var(--panel); border-radius: .6rem; }
 figcaption { margin-bottom: .75rem; }
 .pairs { list-style: none; margin: 0; padding: 0; display: grid; gap: .9rem 2.5rem; }
-.pair { display: flex; justify-content: space-between; gap: 1rem; margin-bottom: .15rem; }
-.pair b { white-space: nowrap; }
-.bar { display: grid; grid-template-columns: 1fr 4.6rem; align-items: center; gap: .6rem; font-size: .85rem; }
+.bar { display: grid; grid-template-columns: 1fr 4.2rem 3.8rem; align-items: center; gap: .4rem; font-size: .85rem; }
 .bar svg { width: 100%; height: .7rem; display: block; margin: .12rem 0; }
-.bar data { text-align: right; white-space: nowrap; }
+.bar > * { text-align: right; white-space: nowrap; }
 .before { fill: var(--before); stroke: none; }
 .after { fill: var(--after); stroke: none; }
 .plot { display: grid; grid-template-columns: auto 1fr; gap: .3rem .5rem; font-size: .85rem; color: var(--faint); }
@@ -69,7 +67,6 @@ thead > tr > * { color: var(--faint); border-bottom: 1px solid var(--line); vert
 tbody th.work { font-weight: 600; padding-top: .7rem; }
 tbody th.way { color: var(--faint); padding-left: 1rem; overflow-wrap: anywhere; min-width: 6rem; }
 tbody.checks tr + tr > * { border-top: 1px solid var(--line); }
-td.good, td.bad { font-weight: 600; }
 @media (min-width: 48rem) { .pairs { grid-template-columns: 1fr 1fr; } }
 @media (max-width: 30rem) {
   body { padding: 1.25rem 1rem 3rem; }
