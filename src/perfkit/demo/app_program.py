@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from importlib import import_module
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, ParamSpec, TypeVar
 
 from perfkit.demo import app_work as work
@@ -52,6 +52,7 @@ def play(control: Any, log: Log, mission: str, turns: int, agent: str) -> None:
     """Do an agent's turns."""
     change = partial(work.check_in, agent=agent)
     for turn in work.turns_of(agent, turns):
+        sleep(turn.thinking)
         found = log.timed(SEARCHED, control.search, turn.words)
         pages = [log.timed(RENDERED, control.page, number) for number in turn.pages]
         log.answers[agent].append(work.answers(found, pages))

@@ -20,6 +20,7 @@ __all__ = [
     "AGENTS",
     "MAIL_EVERY",
     "PAGE",
+    "THINKING",
     "Place",
     "Turn",
     "answers",
@@ -40,6 +41,7 @@ AGENTS = tuple(f"{kind} {number}" for kind in ("scout", "planner", "builder", "t
 NOTES, QUERIES, FAVOURITES = 600, 25, 10
 PAGE = 300_000  # bytes
 MAIL_EVERY = 4  # turns
+THINKING = 0.05  # seconds, on average: an agent waits for a model most of the time
 
 _WORDS = ("antenna", "battery", "beacon", "crater", "dust", "engine", "fuel", "gyro", "heater", "ice", "lander", "moon")
 
@@ -59,9 +61,10 @@ class Place(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What an agent does in a turn: it searches, looks at three pages, remembers, updates, and may send a mail."""
+    """What an agent does in a turn: it thinks, searches, looks at three pages, remembers, updates, may send a mail."""
 
     number: int
+    thinking: float
     words: str
     pages: tuple[int, int, int]
     has_mail: bool
@@ -92,7 +95,9 @@ def turns_of(agent: str, count: int) -> Iterator[Turn]:
     place = AGENTS.index(agent)
     for number in range(count):
         pages = FAVOURITES + place * count + number, dice.randrange(FAVOURITES), dice.randrange(FAVOURITES)
-        yield Turn(number, dice.choice(queries), pages, (place + number) % MAIL_EVERY == 0)
+        yield Turn(
+            number, dice.uniform(0, 2 * THINKING), dice.choice(queries), pages, (place + number) % MAIL_EVERY == 0
+        )
 
 
 def memory(agent: str, turn: int) -> str:

@@ -73,7 +73,7 @@ tbody.checks tr + tr > * { border-top: 1px solid var(--line); }
   figure { padding: .8rem; }
   table { font-size: .78rem; }
   th, td { padding: .25rem .2rem; }
-  tbody th.way { padding-left: .5rem; }
+  tbody th.way { padding-left: .4rem; font-size: .72rem; }
 }
 @media print { figure, tbody { break-inside: avoid; } }
 """

@@ -62,7 +62,7 @@ class Life:
 
 def run(options: Options, progress: Progress) -> PartResult:
     """Run the program both ways. ``options.input`` is for other parts."""
-    pages = 4_500 if options.quick else 15_000
+    pages = 4_500 if options.quick else 9_000
     progress("memory: what is right")
     expected = memory_program.checksums(memory_program.render, pages)
     lives = []
