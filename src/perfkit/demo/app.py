@@ -57,8 +57,8 @@ def section(lives: dict[str, list[Life]], expected: Expected) -> Section:
     sizes = (Size("Memory in use at most", *(max(life.peak for life in way) for way in (before, after))),)
     title = f"{len(work.AGENTS)} agents, {expected.turns} turns each"
     note = (
-        f"An agent thinks for {work.THINKING * 1000:.0f} ms or so in a turn, and reads what has just been changed. What "
-        "is written, either way, survives a power cut (fsync; SQLite with synchronous=FULL). The mail server is "
+        f"An agent thinks for {work.THINKING * 1000:.0f} ms or so in a turn, and reads what has just been changed. "
+        "What is written, either way, survives a power cut (fsync; SQLite with synchronous=FULL). The mail server is "
         f"{ROUND_TRIP * 1000:.0f} ms away, with TLS and a login. A heavy package has {MODULES} modules. "
         f"{MEMORY / 1e6:.0f} MB of memory are to be enough; nobody is killed above that."
     )
