@@ -90,7 +90,7 @@ def test_a_page_on_stdout_leaves_the_table_to_stderr(fake_part, capsys, parsed):
     fake_part(fake_result(lost=0))
     assert main(["demo", "fake", "--html", "-"]) == 0
     out, err = capsys.readouterr()
-    assert "All 1 checks passed" in parsed(out).text
+    assert "Checks passed: 1 of 1" in parsed(out).text
     assert "    updates lost" in err
 
 
@@ -99,7 +99,7 @@ def test_a_page_and_a_report_are_written_of_one_run(fake_part, capsys, parsed, t
     assert main(["demo", "fake", "--json", str(tmp_path / "out.json"), "--html", str(tmp_path / "out.html")]) == 1
     assert "FAILED" in capsys.readouterr().out
     assert json.loads((tmp_path / "out.json").read_text())["passed"] is False
-    assert "1 of 1 checks failed" in parsed((tmp_path / "out.html").read_text("utf-8")).text
+    assert "Checks passed: 0 of 1" in parsed((tmp_path / "out.html").read_text("utf-8")).text
     assert sorted(os.listdir(tmp_path)) == ["out.html", "out.json"]
 
 
