@@ -88,7 +88,7 @@ class Way:
 
 def run(options: Options, progress: Progress) -> PartResult:
     """Start the tool both ways, in turns. ``options.input`` is for other parts."""
-    rounds = 2 if options.quick else 6
+    rounds = 2 if options.quick else 5
     with tempfile.TemporaryDirectory(prefix="perfkit-demo-") as folder:
         progress("lazyload: writing seven packages")
         size = write_packages(folder)
