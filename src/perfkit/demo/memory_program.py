@@ -49,7 +49,8 @@ def checksums(page: Callable[[int], bytes], pages: int) -> int:
 
 
 def _say(**what: Any) -> None:
-    print(json.dumps({"at": time.monotonic(), **what}), flush=True)
+    sys.stdout.write(json.dumps({"at": time.monotonic(), **what}) + "\n")  # at once: the watchdog's thread writes, too
+    sys.stdout.flush()
 
 
 def main(way: str, limit: int, pages: int) -> None:
