@@ -41,6 +41,11 @@ def test_a_program_that_fails_is_no_result(monkeypatch):
         memory.live("before", "none")
 
 
+def test_a_level_told_after_the_end_takes_nothing_from_the_result():
+    life = Life(0.0, said=[{"at": 1.0, "total": 7, "freed": 8}, {"at": 1.1, "level": "ok"}])
+    assert (life.total, life.freed) == (7, 8)
+
+
 def test_the_chart_shows_both_and_the_level():
     limit, began = memory.LIMIT, time.monotonic()
     before = Life(began, [(began + n / 10, limit * n // 10) for n in range(11)], was_killed=True)

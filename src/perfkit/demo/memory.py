@@ -52,12 +52,17 @@ class Life:
     @property
     def total(self) -> int | None:
         """What it came to, if it came to its end."""
-        return self.said[-1].get("total") if self.said else None
+        return self._result.get("total")
 
     @property
     def freed(self) -> int:
         """The bytes that the watchdog had given back."""
-        return int(self.said[-1].get("freed", 0)) if self.said else 0
+        return int(self._result.get("freed", 0))
+
+    @property
+    def _result(self) -> dict[str, Any]:
+        """What it said at its end; the watchdog may have told of a level after that."""
+        return next((each for each in self.said if "total" in each), {})
 
 
 def run(options: Options, progress: Progress) -> PartResult:
