@@ -1,8 +1,8 @@
-"""docs/benchmarks.md and its charts, written from the JSON of a run: no number in them is typed by hand.
+"""docs/benchmarks.md and its charts, and the tables of figures on other pages, written from the JSON of a run.
 
-``python benchmarks/report.py`` writes them anew from the stored run. ``--run`` measures first: some minutes, in which
-the machine should have nothing else to do. ``--check`` exits with 1 if a claim falls short. Charts need matplotlib;
-without it those that are there stay.
+No number in them is typed by hand: ``python benchmarks/report.py`` writes them anew from the stored run. ``--run``
+measures first: some minutes, in which the machine should have nothing else to do. ``--check`` exits with 1 if a claim
+falls short. Charts need matplotlib; without it those that are there stay.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     options.page.parent.mkdir(parents=True, exist_ok=True)
     options.page.write_text(page(run), encoding="utf-8")
-    _draw(results, options.page.parent / CHARTS)
+    with _modules_beside_this():
+        _draw(results, options.page.parent / CHARTS)
+        if options.page == PAGE:
+            from headlines import write
+
+            write(results, figures, duration)
     short = [text for result in results for text, holds in _claims(result) if not holds]
     for text in short:
         print(f"falls short: {text}")
@@ -218,16 +224,22 @@ def duration(seconds: float) -> str:
     return f"{figures(seconds * 1e9)} ns"
 
 
+@contextmanager
+def _modules_beside_this() -> Iterator[None]:
+    sys.path.insert(0, str(HERE))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(HERE))
+
+
 def _draw(results: Sequence[Result], folder: Path) -> None:
     """Write a chart for each kind of work, and remove those of what is measured no more."""
-    sys.path.insert(0, str(HERE))
     try:
         from charts import draw
     except ImportError as missing:
         print(f"{missing}: the charts stay as they are", file=sys.stderr)
         return
-    finally:
-        sys.path.remove(str(HERE))
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {folder / f"{key}.svg": of_kind for key, of_kind in _grouped(results, "key").items()}
     for path, of_kind in wanted.items():

@@ -15,7 +15,7 @@ default_role = "py:obj"  # `StateFile` in a docstring is a reference
 nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(sys.stdlib_module_names)})(\..*)?"),  # documented elsewhere; the build asks no other site
     ("py:.*", r"perfkit\._base\..*"),  # private
-    ("py:class", r"perfkit\.pooling\.(aio_)?lease\..*"),  # what connection() returns is for a `with` alone
+    ("py:class", r"perfkit\.pooling\.((aio_)?lease|smtp_lent)\..*"),  # what connection() returns is for a `with` alone
     ("py:class", r"(perfkit\.sqlite\.(aio|thread)_\w+\.)?(Async)?(Transaction|Stream)"),  # told of in the reference
     ("py:class", r"aiosqlite\..*"),
     ("py:class", r"(perfkit\..*\.)?[A-Z](\.k?w?args)?"),  # a type variable

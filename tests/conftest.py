@@ -1,5 +1,6 @@
 """What all tests share: the Hypothesis profile, and a fixture to wait with. Skips are explained in ../conftest.py."""
 
+import gc
 import signal
 import time
 
@@ -13,6 +14,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Random on every run: a failure prints the blob that repeats it. How long an example takes says more about the machine.
 settings.register_profile("perfkit", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("perfkit")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_was_there_before_is_no_garbage():
+    """Keep the collector from looking at what other modules have left: tests that collect often would take minutes."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

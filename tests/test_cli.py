@@ -155,6 +155,13 @@ def test_an_unknown_part_is_refused_with_the_parts_there_are():
     assert err.splitlines()[-1] == f"perfkit demo: error: no part is called 'teleport'; the parts are: {parts}"
 
 
+@pytest.mark.parametrize(("name", "part"), [("mail", "smtp"), ("pools", "pooling")])
+def test_a_part_by_another_name_is_refused_with_its_own(name, part):
+    status, _, err = run("demo", name)
+    assert status == 2
+    assert f"no part is called {name!r}, but {part} is the one of {name}; the parts are: " in err
+
+
 def test_a_document_for_parts_that_have_no_use_for_one_is_refused(tmp_path):
     document = tmp_path / "state.json"
     document.write_text("{}")

@@ -28,7 +28,7 @@ PARTS: dict[str, set[str]] = {
 # part -> its pure core: what decides, and neither waits, reads a clock, nor touches the system
 PURE = {
     "caching": {"deadlines", "entry", "ghosts", "policy", "tags"},
-    "lazyload": {"advice", "importtime", "names", "unread"},
+    "lazyload": {"advice", "importtime", "listing", "names", "sources", "unread"},
     "memory": {"cgroups", "levels", "pace", "trend", "usage", "verdict"},
     "pooling": {
         *("core", "delivery", "entry", "pauses", "smtp_addresses", "smtp_auth", "smtp_errand", "smtp_opening"),
@@ -37,6 +37,7 @@ PURE = {
     "resilience": {"attempts", "beats", "circuit", "tokens", "windows"},
     "sqlite": {"batch", "statements"},
     "statefile": {"fingerprint", "frozen", "grouping", "handoff"},
+    "timing": {"slices", "steps", "tree"},
 }
 IMPURE = {"time", "os", "threading", "asyncio", "sqlite3", "logging"}
 

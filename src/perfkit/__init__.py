@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from perfkit.statefile import AsyncStateFile as AsyncStateFile
     from perfkit.statefile import StateFile as StateFile
     from perfkit.statefile import read_json as read_json
+    from perfkit.timing import PerformanceTracker as PerformanceTracker
+    from perfkit.timing import Timer as Timer
+    from perfkit.timing import profiled as profiled
+    from perfkit.timing import timed as timed
 
 # name -> the module that has it; a name that is a module itself maps to None
 _PUBLIC = {
@@ -53,12 +57,14 @@ _PUBLIC = {
     "FrequencyBoostLRU": "perfkit.caching",
     "Heartbeat": "perfkit.resilience",
     "MemoryWatchdog": "perfkit.memory",
+    "PerformanceTracker": "perfkit.timing",
     "Pool": "perfkit.pooling",
     "Reclaimer": "perfkit.memory",
     "RetryBudget": "perfkit.resilience",
     "SMTPPool": "perfkit.pooling",
     "StateFile": "perfkit.statefile",
     "TTLCache": "perfkit.caching",
+    "Timer": "perfkit.timing",
     "amemory_guard": "perfkit.memory",
     "attach_stub": "perfkit.lazyload",
     "cached": "perfkit.caching",
@@ -69,10 +75,12 @@ _PUBLIC = {
     "memory_guard": "perfkit.memory",
     "memory_limit": "perfkit.memory",
     "packed": "perfkit.sqlite",
+    "profiled": "perfkit.timing",
     "read_json": "perfkit.statefile",
     "retry": "perfkit.resilience",
     "stats": "perfkit.registry",
     "testing": None,
+    "timed": "perfkit.timing",
     "unpacked": "perfkit.sqlite",
 }
 
@@ -87,12 +95,14 @@ __all__ = [
     "FrequencyBoostLRU",
     "Heartbeat",
     "MemoryWatchdog",
+    "PerformanceTracker",
     "Pool",
     "Reclaimer",
     "RetryBudget",
     "SMTPPool",
     "StateFile",
     "TTLCache",
+    "Timer",
     "__version__",
     "amemory_guard",
     "attach_stub",
@@ -104,10 +114,12 @@ __all__ = [
     "memory_guard",
     "memory_limit",
     "packed",
+    "profiled",
     "read_json",
     "retry",
     "stats",
     "testing",
+    "timed",
     "unpacked",
 ]
 

@@ -79,7 +79,7 @@ it as the program is run: from the same directory.
 
 exit status:
   0    done, whatever the program's own exit status; stderr tells if that is bad
-  1    the program could not be watched; stderr says why
+  1    the program failed or could not be watched; stderr says why
   2    wrong usage
   130  interrupted with Ctrl-C
 
@@ -260,6 +260,8 @@ def _imports(args: argparse.Namespace) -> int:
     _refuse_wrong_target(args)
     if not args.module and not os.path.isfile(args.program):
         args.wrong(f"no such file: {args.program}; for a module write -m {args.program}")
+    if args.module and os.path.isfile(args.program):
+        args.wrong(f"{args.program} is a file: for a file leave out -m")
     if args.top < 1 or (args.seconds is not None and args.seconds <= 0):
         args.wrong("--top and --seconds must be greater than 0")
     from perfkit.demo import report, runner
@@ -270,12 +272,16 @@ def _imports(args: argparse.Namespace) -> int:
     progress = report.ProgressLine(sys.stderr)
     try:
         found = examine(Program(tuple(words), args.seconds), lambda doing: progress(f"imports: {doing}"), sys.stderr)
-    except (ExaminationError, OSError) as error:
+    except ExaminationError as error:
+        progress.clear()
+        return _complain(error.status, str(error), command="imports")
+    except OSError as error:
+        progress.clear()
         return _complain(_FAILED, str(error), command="imports")
     finally:
         progress.clear()
-    if found.status:
-        _complain(_FAILED, f"the program ended with exit status {found.status}", command="imports")
+    if found.end.status or found.end.interrupted is not None:
+        _complain(_FAILED, f"the program {found.end}", command="imports")
     text = advice.render(
         found.program,
         found.imports,
@@ -294,13 +300,19 @@ def _refuse_wrong_usage(args: argparse.Namespace) -> None:
     """Exit with 2 for what can be seen to be wrong before anything runs."""
     for name in args.parts:
         if name not in PARTS:
-            args.wrong(f"no part is called {name!r}; the parts are: {', '.join(PARTS)}")
+            args.wrong(f"no part is called {name!r}{_meant(name)}; the parts are: {', '.join(PARTS)}")
     if args.input is not None and args.parts and _WITH_INPUT not in args.parts:
         args.wrong(f"--input is for {_WITH_INPUT}, which is not among the parts that you named: name it, too")
     _refuse_wrong_target(args)
     _refuse_wrong_target(args, "html")
     if args.json is not None and args.html is not None and os.path.realpath(args.json) == os.path.realpath(args.html):
         args.wrong("--json and --html must be different files, and only one of them can be -")
+
+
+def _meant(name: str) -> str:
+    """Return which part is meant, if its description begins with this name."""
+    meant = next((part for part, (_, about) in PARTS.items() if about.lower().startswith(f"{name.lower()}:")), None)
+    return f", but {meant} is the one of {name}" if meant else ""
 
 
 def _refuse_wrong_target(args: argparse.Namespace, option: str = "json") -> None:

@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from perfkit._base.exceptions import annotate, outlined, to_raise, without_frames
+from perfkit._base.exceptions import annotate, described, outlined, to_raise, without_frames
 
 
 class Thing:
@@ -151,3 +151,13 @@ def test_the_interpreter_prints_it_like_any_other(flags, tmp_path):
         "    raise ValueError(",
         "ValueError: no",
     ]
+
+
+def test_an_error_is_described_in_one_line_whatever_it_is():
+    class Mute(Exception):
+        def __str__(self):
+            raise RuntimeError("no words")
+
+    assert described(ValueError("two\nlines")) == "ValueError: two lines"
+    assert described(ValueError()) == "ValueError"
+    assert described(Mute()) == "Mute"

@@ -45,3 +45,30 @@ assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
 assert told.times == 0
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+def test_one_that_fails_keeps_no_other_from_being_told_and_python_says_so():
+    program = """
+import os, sys
+from perfkit._base import fork
+class Bad:
+    def _before_fork(self): raise ValueError("bad before")
+    def _after_fork_in_parent(self): raise ValueError("bad in parent")
+    def _after_fork_in_child(self): raise ValueError("bad in child")
+class Good:
+    def __init__(self): self.told = []
+    def _before_fork(self): self.told.append("before")
+    def _after_fork_in_parent(self): self.told.append("parent")
+    def _after_fork_in_child(self): self.told.append("child")
+said = []
+sys.unraisablehook = lambda found: said.extend(map(str, found.exc_value.exceptions))
+bad, good = Bad(), Good()
+fork.around(bad)
+fork.around(good)
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if (good.told, said) == (["before", "child"], ["bad before", "bad in child"]) else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert (good.told, said) == (["before", "parent"], ["bad before", "bad in parent"]), (good.told, said)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

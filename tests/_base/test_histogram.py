@@ -144,7 +144,7 @@ def test_an_empty_histogram_says_zero():
     empty = Histogram()
     assert (empty.count, empty.total, empty.min, empty.max, empty.mean) == (0, 0.0, 0.0, 0.0, 0.0)
     assert (empty.percentile(0), empty.percentile(50), empty.percentile(100)) == (0.0, 0.0, 0.0)
-    assert empty.summary() == LatencySummary(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert empty.summary() == LatencySummary(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("q", [-0.001, 100.001, math.nan, math.inf])
@@ -157,9 +157,9 @@ def test_a_percentage_outside_of_0_to_100_is_refused(q):
 @given(samples)
 def test_a_summary_says_what_the_histogram_says(values):
     histogram = recorded(values)
-    p50, p95, p99, p999 = map(histogram.percentile, (50, 95, 99, 99.9))
+    p50, p90, p95, p99, p999 = map(histogram.percentile, (50, 90, 95, 99, 99.9))
     assert histogram.summary() == LatencySummary(
-        count=histogram.count, mean=histogram.mean, p50=p50, p95=p95, p99=p99, p999=p999, max=histogram.max
+        count=histogram.count, mean=histogram.mean, p50=p50, p90=p90, p95=p95, p99=p99, p999=p999, max=histogram.max
     )
 
 

@@ -86,6 +86,48 @@ def test_a_program_without_logging_hears_nothing_of_any_part(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+EXHAUSTED = """
+import gc
+import os
+import resource
+import sys
+import perfkit
+gc.disable()  # or it might free the place of an attempt that nobody has ended
+held = []
+class Mine(Exception): pass
+def exhaust():
+    try:
+        while True:
+            held.append(os.open("/dev/null", 0))
+    except OSError:
+        raise Mine from None
+def raised(call):
+    try:
+        call()
+    except Exception as error:
+        return type(error)
+breaker = perfkit.CircuitBreaker(consecutive=1)
+pool = perfkit.Pool(lambda: exhaust() if is_short else object(), max_size=1, backoff=(0.01, 0.02))
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (20, limits[1]))
+is_short = True
+assert raised(lambda: breaker.call(exhaust)) is Mine
+assert raised(lambda: pool.acquire(1)) is Mine
+assert "logging" not in sys.modules, "it was loaded, so this has tried nothing"
+is_short = False
+for descriptor in held:
+    os.close(descriptor)
+pool.release(pool.acquire(20))
+pool.close()
+"""
+
+
+def test_what_fails_for_want_of_descriptors_fails_as_it_would_though_logging_cannot_be_loaded():
+    command = [sys.executable, "-W", "error", "-c", EXHAUSTED]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_nobody_has_a_logger_of_his_own():
     root = Path(perfkit.__file__).parent
     asking = [path for path in root.rglob("*.py") if re.search(r"getLogger\(.perfkit", path.read_text())]

@@ -4,6 +4,8 @@ import contextvars
 import gc
 import logging
 import multiprocessing
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -135,3 +137,27 @@ def test_a_child_has_a_thread_of_its_own():
     assert answers.get(timeout=PATIENCE) == (1, 0)
     process.join(PATIENCE)
     parent.wait()
+
+
+SHORT_OF_THREADS = """
+import threading
+from perfkit._base.maintenance import Alarm
+class Owner:
+    def __init__(self):
+        self.rung = threading.Event()
+        self.alarm = Alarm(self.ring)
+    def ring(self):
+        self.rung.set()
+first, second = Owner(), Owner()
+threading.stack_size(1 << 47)  # more than there is room for: no thread can be started
+assert not first.alarm.set(0)
+assert not first.alarm.set(0)
+threading.stack_size(0)
+assert second.alarm.set(0)
+assert first.rung.wait(20)
+assert second.rung.wait(20)
+"""
+
+
+def test_where_no_thread_was_to_be_had_the_next_alarm_starts_one():
+    subprocess.run([sys.executable, "-W", "error", "-c", SHORT_OF_THREADS], check=True, timeout=60)

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -375,8 +376,10 @@ REFUSED = ["BEGIN", "begin immediate", "COMMIT", "END", "ROLLBACK", "SAVEPOINT s
 def test_transaction_statements_are_refused(db, sql):
     with pytest.raises(errors.TransactionRefused, match=r"transaction\(\)"):
         db.execute(sql)
-    with pytest.raises(errors.TransactionRefused, match=r"transaction\(\)"):
+    with pytest.raises(errors.TransactionRefused, match="perfkit commits when the function is over"):
         db.run(lambda connection: connection.execute("DELETE FROM t") and connection.execute(sql).fetchall())
+    with db.transaction() as tx, pytest.raises(errors.TransactionRefused, match="committed at the end of its block"):
+        tx.execute(sql)
     assert db.execute("INSERT INTO t (x) VALUES (1)").rowcount == 1
 
 
@@ -395,9 +398,37 @@ SNEAKY = [
 
 @pytest.mark.parametrize("fn", SNEAKY)
 def test_no_function_commits_for_everybody(db, fn):
-    with pytest.raises(errors.TransactionRefused, match=r"transaction\(\)"):
+    with pytest.raises(errors.TransactionRefused, match=r"`with conn:`, conn\.commit\(\).*Use conn\.execute\(\)"):
         db.run(fn)
     assert count(db) == 0
+
+
+@pytest.mark.parametrize("migration", ["BEGIN; SELECT 1; COMMIT", commit_by_with, *SNEAKY[1:]])
+def test_no_migration_commits(make, tmp_path, migration):
+    made = make(tmp_path / "other.db", migrations=[TABLE, migration])
+    with pytest.raises(errors.TransactionRefused, match="each migration is a transaction of its own already"):
+        made.open()
+
+
+PERFKITS = ["journal_mode=DELETE", "Journal_Mode = WAL", "locking_mode=EXCLUSIVE", "synchronous=OFF", "query_only=1"]
+
+
+@pytest.mark.parametrize("pragma", [*PERFKITS, "main.wal_autocheckpoint(7)", "user_version=1", "user_version=2"])
+def test_what_perfkit_sets_is_nobody_elses_to_set(make, pragma):
+    db = make(migrations=[TABLE])
+    name = pragma.lower().removeprefix("main.").partition("=")[0].partition("(")[0].strip()
+    before = db.execute(f"PRAGMA {name}").rows[0][0]
+    for _ in range(2):
+        with pytest.raises(errors.TransactionRefused, match=f"PRAGMA {name} can be read, and is perfkit's to set: "):
+            db.execute(f"PRAGMA {pragma}")
+        with pytest.raises(errors.TransactionRefused, match="perfkit's to set"):
+            db.run(lambda connection: connection.execute(f"PRAGMA {pragma}").fetchall())
+    assert db.execute(f"PRAGMA {name}").rows[0][0] == before
+
+
+def test_who_has_no_migrations_may_count_in_user_version(db):
+    db.execute("PRAGMA user_version=7")
+    assert db.fetch_value("PRAGMA user_version") == 7
 
 
 def test_a_function_may_swallow_a_refusal(db):
@@ -661,7 +692,7 @@ def test_waiting_for_oneself_is_refused(db, outer):
 
 
 def test_a_transaction_that_takes_too_long_is_rolled_back(db, eventually):
-    with pytest.raises(errors.TransactionTimeout, match="timeout=") as caught, db.transaction(0.05) as tx:  # noqa: PT012 (the block is it)
+    with pytest.raises(errors.TransactionTimeout, match="its timeout of") as caught, db.transaction(0.05) as tx:  # noqa: PT012 (the block is it)
         tx.execute("INSERT INTO t (x) VALUES (1)")
         db.fetch_value("SELECT 1")
         eventually(lambda: db.stats().pending == 0 and tx_is_over(tx))
@@ -673,6 +704,33 @@ def test_a_transaction_that_takes_too_long_is_rolled_back(db, eventually):
 
 def tx_is_over(tx):
     return getattr(tx, "_target", tx)._session.is_over
+
+
+def test_a_transaction_that_never_had_its_turn_says_so(make, tmp_path):
+    path = tmp_path / "other.db"
+    one, inside, over = make(path), threading.Event(), threading.Event()
+    one.execute(TABLE)
+
+    def hold(connection):
+        inside.set()
+        assert over.wait(60)
+
+    with ThreadPoolExecutor(1) as threads:
+        if isinstance(one, Awaited):
+            held = asyncio.ensure_future(one.db.run(hold), loop=one._loop)
+            one._loop.run_until_complete(asyncio.wait([held], timeout=0.01))
+        else:
+            held = threads.submit(one.run, hold)
+        assert inside.wait(60)
+        try:
+            with pytest.raises(errors.TransactionTimeout, match=r"did not begin in its timeout of 0\.05 s"):
+                with one.transaction(0.05):
+                    raise AssertionError
+        finally:
+            over.set()
+        if isinstance(one, Awaited):
+            one._loop.run_until_complete(held)
+    assert count(one) == 0
 
 
 def test_a_statement_that_takes_too_long_is_interrupted(db):
@@ -1150,3 +1208,91 @@ def test_the_repr_says_what_it_is(make):
     shown = repr(getattr(db, "db", db))
     assert "app.db" in shown
     assert "not opened yet" in shown
+
+
+# -- what is said of mistakes
+
+
+def noted(error):
+    return " ".join([str(error), *getattr(error, "__notes__", ())])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"timeout": 5}, TypeError, r"Database\(\) takes no timeout: busy_timeout="),
+        ({"isolation_level": None}, TypeError, r"Database\(\) takes no isolation_level: perfkit begins"),
+        ({"radius": 5}, TypeError, r"Database\(\) got an unexpected keyword argument 'radius'"),
+        ({"pragmas": ["foreign_keys=ON"]}, TypeError, "pragmas must be a dict"),
+        ({"pragmas": {"foreign_key": 1}}, ValueError, "no pragma 'foreign_key'; it has foreign_key"),
+        ({"pragmas": {"wholly_unknown_word": 1}}, ValueError, "no pragma 'wholly_unknown_word'"),
+    ],
+)
+def test_wrong_arguments(make, arguments, error, message):
+    with pytest.raises(error, match=message) as caught:
+        make(**arguments)
+    assert "DatabaseBase" not in str(caught.value)
+
+
+def test_a_url_is_no_path(make):
+    with pytest.raises(ValueError, match=r"a plain path, not the URL 'sqlite:///x\.db'"):
+        make("sqlite:///x.db")
+
+
+def test_a_directory_is_no_database(make, tmp_path):
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        make(tmp_path).open()
+    assert f"{tmp_path} is a directory: name a file in it" in noted(caught.value)
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_directory_is_no_backup(db, tmp_path, replace):
+    with pytest.raises(IsADirectoryError, match="a backup is a file: name one in this directory"):
+        db.backup(tmp_path, replace=replace)
+
+
+def test_wrong_calls(db):
+    with pytest.raises(TypeError, match="rows must be an iterable of parameters"):
+        db.executemany("INSERT INTO t (x) VALUES (?)", None)
+    with pytest.raises(TypeError, match="unpack must be a tuple of column names"):
+        db.fetch_all("SELECT x FROM t", unpack=True)
+
+
+@pytest.mark.parametrize("call", ["execute", "fetch_all", "stream"])
+def test_several_statements_in_one_call(db, call):
+    with pytest.raises((sqlite3.Error, sqlite3.Warning)) as caught:
+        list(getattr(db, call)("SELECT 1; SELECT 2"))
+    assert "for several statements use a function with run()" in noted(caught.value)
+
+
+def test_a_stream_that_would_write(db):
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        list(db.stream("DELETE FROM t"))
+    assert "only read: use execute()" in noted(caught.value)
+
+
+def test_lent_connections_are_as_many_as_readers(make):
+    db = make(readers=1)
+    with db.connection(), pytest.raises(errors.PoolTimeout) as caught, db.connection(0.01):
+        raise AssertionError
+    assert "1 at a time, as readers=1 says" in noted(caught.value)
+
+
+@pytest.mark.parametrize("blob", [b'{"a": 1}', bytes(12), "text", 5])
+def test_what_is_not_packed_is_told_by_its_column(db, blob):
+    db.execute("INSERT INTO t (x) VALUES (?)", (blob,))
+    asked = "SELECT x AS kept FROM t"
+    for read in (db.fetch_all, db.fetch_one, db.fetch_value, lambda sql, unpack: list(db.stream(sql, unpack=unpack))):
+        with pytest.raises((errors.UnpackError, TypeError), match=r"^column 'kept': .*stored without packed\(\)\?$"):
+            read(asked, unpack=("kept",))
+
+
+def test_readers_have_the_pragmas_that_say_how_one_connection_works(make):
+    db = make(pragmas={"foreign_keys": 1, "recursive_triggers": 1})
+    assert [db.fetch_value(f"PRAGMA {name}") for name in ("foreign_keys", "recursive_triggers")] == [1, 1]
+
+
+def test_a_block_is_told_what_to_use(db, outer):
+    way = "`await tx.execute" if isinstance(db, Awaited) else r"tx\.execute"
+    with db.transaction() as tx, pytest.raises(errors.TransactionRefused, match=f"such as {way}"):
+        outer(db, tx).execute("INSERT INTO t (x) VALUES (1)")

@@ -1,21 +1,27 @@
 """What `Pool` and `AsyncPool` both keep: one suite, run over threads and over tasks."""
 
 import asyncio
+import contextlib
 import copy
+import functools
 import gc
 import inspect
 import logging
 import math
 import pickle
+import re
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import traceback
+import types
 import warnings
 import weakref
 
 import pytest
+import wrapt
 
 from perfkit import errors
 from perfkit.pooling import AsyncPool, Pool
@@ -77,7 +83,7 @@ class Threads:
         self.pools = []
 
     def pool(self, connect=None, **options):
-        self.pools.append(Pool(connect or self.server.connect, close=self.server.close, **options))
+        self.pools.append(Pool(connect or self.server.connect, **({"close": self.server.close} | options)))
         return self.pools[-1]
 
     def asked(self, name):
@@ -128,6 +134,10 @@ class Threads:
     def warm(self, pool, timeout=None):
         return pool.warm(timeout)
 
+    def enter(self, pool):
+        with pool:
+            pass
+
     def close(self, pool, timeout=5.0):
         return pool.close(timeout)
 
@@ -153,13 +163,15 @@ class Tasks:
             connect = [self._coroutine(one) for one in connect]
         else:
             connect = self._coroutine(connect)
-        self.pools.append(AsyncPool(connect, close=self.server.close, **options))
+        self.pools.append(AsyncPool(connect, **({"close": self.server.close} | options)))
         return self.pools[-1]
 
     def _coroutine(self, function):
+        gate = getattr(function, "gate", self.server.gate)
+
         async def call(*args):
             await asyncio.sleep(0)
-            while not self.server.gate.is_set():
+            while not gate.is_set():
                 await asyncio.sleep(0.001)
             return function(*args)
 
@@ -211,6 +223,13 @@ class Tasks:
 
     def warm(self, pool, timeout=None):
         return self._step(pool.warm(timeout))
+
+    def enter(self, pool):
+        async def enter():
+            async with pool:
+                pass
+
+        return self._step(enter())
 
     def close(self, pool, timeout=5.0):
         return self._step(pool.aclose(timeout))
@@ -362,30 +381,67 @@ def test_discarded(driver, server):
     assert pool.stats().closed["discarded"] == 2
 
 
+def fail(conn):
+    raise KeyError("mine")
+
+
 @pytest.mark.parametrize("hook", ["validate", "reset"])
-def test_an_exception_goes_through_and_the_connection_serves_on_if_somebody_looks_at_it(driver, hook):
+def test_an_exception_goes_through_and_what_a_hook_finds_sound_serves_on(driver, hook):
     pool = driver.pool(**{hook: driver.asked(hook)})
-
-    def fail(conn):
-        raise KeyError("mine")
-
     with pytest.raises(KeyError, match="mine"):
         driver.use(pool, fail)
     assert driver.use(pool, lambda conn: conn.number) == 0
 
 
-def test_after_an_exception_what_nobody_looks_at_is_closed(driver, server):
-    """Or a pool would lend what died with the server again and again."""
+def test_after_an_exception_it_is_closed_where_nothing_tells_whether_it_works(driver, server):
     pool = driver.pool()
+    with pytest.raises(KeyError, match="mine"):
+        driver.use(pool, fail)
+    driver.until(server.made[0].closed.is_set)
+    assert driver.use(pool, lambda conn: conn.number) == 1
+    assert pool.stats().closed["discarded"] == 1
 
-    def die(conn):
-        raise BrokenPipeError
 
-    for number in range(3):
-        assert driver.use(pool, lambda conn: conn.number) == number
-        with pytest.raises(BrokenPipeError):
-            driver.use(pool, die)
-    assert pool.stats().closed["discarded"] == 3
+def test_without_hooks_a_restart_costs_one_error_a_connection(driver, server):
+    pool = driver.pool(max_size=2)
+    first = [driver.acquire(pool), driver.acquire(pool)]
+    for conn in first:
+        driver.run(pool.release, conn)
+    for conn in server.made:
+        conn.is_dead = True
+
+    def ask(conn):
+        if conn.is_dead:
+            raise BrokenPipeError
+        return conn.number
+
+    outcomes = []
+    for _ in range(6):
+        try:
+            outcomes.append(driver.use(pool, ask))
+        except BrokenPipeError:
+            outcomes.append("broken")
+    assert outcomes == ["broken", "broken", 2, 2, 2, 2]
+
+
+def test_what_release_takes_back_is_taken_for_one_that_works(driver):
+    pool = driver.pool()
+    conn = driver.acquire(pool)
+    driver.run(pool.release, conn)
+    assert driver.acquire(pool) is conn
+    driver.run(pool.discard, conn)
+    assert driver.use(pool, lambda conn: conn.number) == 1
+
+
+def test_after_an_exception_it_is_reset_and_validated(driver, server):
+    pool = driver.pool(reset=driver.asked("reset"), validate=driver.asked("validate"), validate_after=1000)
+    with pytest.raises(KeyError, match="mine"):
+        driver.use(pool, fail)
+    driver.until(lambda: pool.stats().idle == 1)
+    assert server.made[0].resets == 1
+    server.made[0].is_dead = True
+    server.reset = lambda conn: None
+    assert driver.use(pool, lambda conn: conn.number) == 1
 
 
 def test_after_an_exception_it_is_validated(driver, server):
@@ -554,13 +610,15 @@ def test_a_validation_that_never_says_yes_makes_no_storm(driver, server):
     assert len(server.attempts) == 3
 
 
-def test_connect_returns_what_it_has_returned_before(driver):
+def test_connect_returns_what_it_has_returned_before(driver, caplog):
     conn = Conn(0)
     pool = driver.pool(connect=lambda: conn, max_size=2)
     assert driver.acquire(pool) is conn
-    with pytest.raises(errors.PoolTimeout) as caught:
-        driver.acquire(pool, 0.05)
-    assert "has to make a new one" in str(caught.value.__cause__)
+    with caplog.at_level(logging.WARNING, "perfkit.pooling"):
+        for _ in range(2):
+            with pytest.raises(TypeError, match="has to make a new one"):
+                driver.acquire(pool, PATIENCE)
+    assert "has to make a new one" in caplog.text
     driver.run(pool.release, conn)
     assert driver.use(pool, lambda conn: conn) is conn
 
@@ -659,6 +717,23 @@ def test_resize(driver, server):
     assert pool.stats().max_size == 5
 
 
+def test_warm_makes_one_where_none_is_to_be_kept(driver, server):
+    pool = driver.pool(reset=driver.asked("reset"), max_uses=1, max_waiting=0, backoff=(0.005, 0.005))
+    driver.warm(pool)
+    driver.warm(pool)
+    assert (len(server.made), pool.stats().idle, pool.stats().acquired) == (1, 1, 0)
+    driver.close(pool)
+    with pytest.raises(errors.PoolClosed):
+        driver.warm(pool)
+
+
+def test_warm_tells_why_there_is_none(driver, server):
+    server.error = ConnectionRefusedError("nobody there")
+    pool = driver.pool(backoff=(0.005, 0.005))
+    with pytest.raises(ConnectionRefusedError, match="nobody there"):
+        driver.warm(pool, 0.05)
+
+
 def test_warm_and_min_size_is_kept(driver, server):
     pool = driver.pool(min_size=3)
     assert server.made == []
@@ -677,7 +752,8 @@ def test_the_error_of_connect_when_the_time_is_up(driver, server):
     pool = driver.pool(backoff=(0.005, 0.02))
     with pytest.raises(ConnectionRefusedError, match="nobody there") as caught:
         driver.acquire(pool, 0.2)
-    assert "could not connect within 0.2 s" in caught.value.__notes__[0]
+    failures = re.search(r"could not connect within 0.2 s, in (\d+) attempts", caught.value.__notes__[0])
+    assert 3 <= int(failures[1]) <= pool.stats().errors
     assert caught.value is not server.error
     assert 3 <= len(server.attempts) <= 60
     assert pool.stats().errors == len(server.attempts) - pool.stats().connecting
@@ -702,7 +778,7 @@ def test_a_fault_of_the_program_is_told_at_once(driver, server, error):
             driver.acquire(pool, PATIENCE)
         assert caught.value.args == error.args
         why = f"{type(error).__name__} is taken for a mistake of the program, which no second try mends"
-        assert caught.value.__notes__ == [f"orders could not connect, and does not try again at once: {why}"]
+        assert caught.value.__notes__ == [f"'orders' could not connect, and does not try again at once: {why}"]
     assert pool.stats().timeouts == 0
 
 
@@ -784,6 +860,20 @@ def test_warm_tells_at_once_what_no_waiting_mends(driver, server):
     assert ["does not try again at once" in note for note in caught.value.__notes__] == [True]
 
 
+def test_warm_waits_for_the_attempt_after_what_was_mended(driver, server):
+    clock = FakeClock()
+    pool = driver.pool(min_size=1, timer=clock)
+    server.error = TypeError("wrong password")
+    with pytest.raises(TypeError):
+        driver.warm(pool)
+    server.error = None
+    server.gate.clear()
+    clock.advance(60)
+    threading.Timer(0.1, server.gate.set).start()
+    driver.warm(pool)
+    assert pool.stats().size == 1
+
+
 def test_a_timeout_says_how_to_find_who_has_them(driver):
     pool = driver.pool(max_size=1)
     watched = driver.pool(max_size=1, leak_after=3600)
@@ -857,6 +947,45 @@ def test_failover_and_back(driver, server):
     assert not hasattr(driver.use(pool, lambda conn: conn), "is_second")
 
 
+def test_while_the_preferred_hangs_that_is_tried_the_others_make_what_is_wanted(driver, server):
+    from perfkit import CircuitBreaker
+
+    def first():
+        assert first.gate.wait(PATIENCE)
+        raise ConnectionRefusedError("first is down")
+
+    first.gate = threading.Event()
+    first.gate.set()
+    breakers = [CircuitBreaker(consecutive=1, reset_timeout=0.01) for _ in range(2)]
+    pool = driver.pool(connect=[first, server.connect], breaker=breakers, max_size=2)
+    driver.acquire(pool)
+    first.gate.clear()
+    driver.until(lambda: pool.stats().connecting == 1)
+    assert driver.acquire(pool, PATIENCE / 4) is server.made[1]
+    assert (pool.stats().connecting, pool.stats().size) == (1, 2)
+    first.gate.set()
+    driver.until(lambda: pool.stats().connecting == 0)
+    assert pool.stats().size == 2
+
+
+def test_what_the_preferred_makes_beyond_max_size_is_closed(driver, server):
+    up = [False]
+
+    def first():
+        if not up[0]:
+            raise ConnectionRefusedError("first is down")
+        return server.connect()
+
+    pool = driver.pool(connect=[first, server.connect], max_size=1)
+    conn = driver.acquire(pool)
+    up[0] = True
+    driver.until(lambda: len(server.made) > 1 and server.made[1].closed.is_set())
+    assert (pool.stats().size, conn.closed.is_set()) == (1, False)
+    driver.run(pool.release, conn)
+    driver.until(conn.closed.is_set)
+    assert driver.use(pool, lambda conn: conn) is server.made[-1]
+
+
 def test_all_of_several_factories_fail(driver):
     def failing(name):
         def connect():
@@ -870,6 +999,36 @@ def test_all_of_several_factories_fail(driver):
     assert isinstance(caught.value.__cause__, ConnectionRefusedError)
     assert str(caught.value.__cause__) == "two"
     assert any("one" in note for note in caught.value.__cause__.__notes__)
+
+
+class Mute(Exception):
+    """Can't say what it is."""
+
+    def __str__(self):
+        raise ValueError("no words for it")
+
+
+def test_validate_raises_what_cannot_say_what_it_is(driver, server):
+    def validate(conn):
+        if conn.is_dead:
+            raise Mute
+
+    clock = FakeClock()
+    pool = driver.pool(validate=validate, validate_after=0, timer=clock)
+    driver.use(pool, lambda conn: setattr(conn, "is_dead", True))
+    clock.advance(5)
+    assert driver.use(pool) is None
+    assert (len(server.made), pool.stats().closed["dead"]) == (2, 1)
+
+
+def test_factories_raise_what_cannot_say_what_it_is(driver):
+    def failing():
+        raise Mute
+
+    pool = driver.pool(connect=[failing, failing])
+    with pytest.raises(Mute) as caught:
+        driver.acquire(pool, 0.05)
+    assert caught.value.__notes__[0] == "factory 0 before it: Mute"
 
 
 def test_an_open_breaker_is_told_at_once(driver, server):
@@ -1113,16 +1272,130 @@ def test_what_is_made_when_it_is_closed_is_closed(driver, server):
     driver.until(lambda: server.made and server.made[0].closed.is_set())
 
 
-def test_a_close_that_fails_is_logged(driver, caplog):
-    def close(conn):
+def close_badly(conn):
+    if conn.number == 0:
         raise OSError("can't")
 
-    driver.server.close = close
+
+def test_a_close_that_fails_is_logged(driver, caplog):
+    driver.server.close = close_badly
     pool = driver.pool()
     with caplog.at_level(logging.WARNING, "perfkit.pooling"):
         driver.use(pool)
         driver.close(pool)
     assert "closing a connection failed" in caplog.text
+
+
+class Closed:
+    """Closes by itself, and remembers that."""
+
+    closed = 0
+
+    def close(self):
+        self.closed += 1
+
+
+class Proxy:
+    """Stands for another, and has nothing itself."""
+
+    def __init__(self, real):
+        self._real = real
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+
+class AnyName(Closed):
+    """Has something by any name, as the clients of some databases."""
+
+    def __getattr__(self, name):
+        return f"the table {name}"
+
+
+class AClosed(Closed):
+    async def aclose(self):
+        self.closed += 1
+        await asyncio.sleep(0)
+
+
+def by_itself():
+    thing = types.SimpleNamespace(closed=0)
+    thing.close = lambda: Closed.close(thing)
+    return thing
+
+
+@pytest.mark.parametrize(
+    "make", [Closed, lambda: Proxy(Closed()), lambda: wrapt.ObjectProxy(Closed()), AnyName, by_itself]
+)
+def test_its_own_close_is_found_where_it_is(driver, make):
+    pool = driver.pool(make, close=None)
+    thing = driver.use(pool, lambda conn: conn)
+    driver.close(pool)
+    assert thing.closed == 1
+
+
+@pytest.mark.parametrize("make", [AClosed, lambda: Proxy(AClosed())])
+def test_an_aclose_goes_before_a_close(make):
+    async def main():
+        async with AsyncPool(make) as pool, pool.connection() as conn:
+            pass
+        return conn
+
+    assert asyncio.run(main()).closed == 1
+
+
+@pytest.mark.parametrize("end", ["dead", "discarded"])
+def test_that_a_broken_one_can_not_be_closed_is_no_surprise(driver, server, caplog, end):
+    server.close = close_badly
+    pool = driver.pool(validate=driver.asked("validate"), validate_after=0)
+    conn = driver.acquire(pool)
+    conn.is_dead = True
+    with caplog.at_level(logging.INFO, "perfkit.pooling"):
+        driver.run(pool.discard if end == "discarded" else pool.release, conn)
+        assert driver.use(pool, lambda conn: conn.number) == 1
+        driver.until(lambda: "failed, too: OSError: can't" in caplog.text)
+    assert pool.stats().closed[end] == 1
+    said = [record for record in caplog.records if record.args[0] == pool.name]
+    assert {(record.levelno, record.exc_info) for record in said} == {(logging.INFO, None)}
+
+
+def test_that_it_has_connected_again_is_logged(driver, server, caplog):
+    pool = driver.pool(backoff=(0.005, 0.005), name="orders")
+    with caplog.at_level(logging.INFO, "perfkit.pooling"):
+        driver.use(pool)
+        assert "connected again" not in caplog.text
+        server.error = ConnectionRefusedError()
+        conn = driver.acquire(pool)
+        waiter = driver.start_acquire(pool, PATIENCE)
+        driver.until(lambda: pool.stats().errors >= 2)
+        server.error = None
+        waiter()
+        driver.run(pool.release, conn)
+        driver.until(lambda: "'orders': connected again" in caplog.text)
+    assert re.search(r"after the first of \d+ attempts that failed", caplog.text)
+
+
+@pytest.mark.parametrize("hook", ["validate", "reset"])
+def test_a_hook_that_is_wrong_is_told_aloud_once(driver, server, caplog, hook):
+    def wrong(conn):
+        return conn.ping()
+
+    pool = driver.pool(**{hook: wrong}, validate_after=0, timer=(clock := FakeClock()))
+    with caplog.at_level(logging.INFO, "perfkit.pooling"):
+        for number in range(3):
+            driver.use(pool)
+            driver.until(lambda number=number: len(server.made) > number)
+            clock.advance(2)
+    told = [record for record in caplog.records if "no connection is ever used twice" in record.getMessage()]
+    assert [record.levelname for record in told] == ["WARNING"]
+    assert f"{hook}() raised AttributeError" in told[0].getMessage()
+
+
+def test_a_closed_pool_is_not_entered(driver):
+    pool = driver.pool()
+    driver.close(pool)
+    with pytest.raises(errors.PoolClosed):
+        driver.enter(pool)
 
 
 # -- arguments
@@ -1163,6 +1436,51 @@ def test_bad_arguments(driver, options, says):
 def test_connect_is_no_function(cls, connect):
     with pytest.raises(TypeError, match="connect must be a function"):
         cls(connect)
+
+
+@pytest.mark.parametrize("cls", [Pool, AsyncPool])
+def test_a_connection_is_no_connect(cls):
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        assert callable(db)
+        with pytest.raises(TypeError, match=r"looks like one that was made: write `lambda: \.\.\.`"):
+            cls(db)
+
+
+@pytest.mark.parametrize("cls", [Pool, AsyncPool])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"connect": lambda address: address}, r"connect is called as connect\(\), which .* doesn't take: missing"),
+        ({"connect": [object, lambda address: address]}, r"connect is called as connect\(\)"),
+        ({"validate": lambda: True}, r"validate is called as validate\(conn\), which .* doesn't take: too many"),
+        ({"reset": lambda: True}, r"reset is called as reset\(conn\)"),
+        ({"close": lambda conn, how: True}, r"close is called as close\(conn\)"),
+    ],
+)
+def test_what_can_not_be_called_as_it_will_be(cls, arguments, says):
+    with pytest.raises(TypeError, match=says):
+        cls(**{"connect": object, **arguments})
+
+
+@pytest.mark.parametrize("wrap", [lambda connect: connect, functools.partial, lambda connect: [object, connect]])
+def test_threads_can_not_await_connect(wrap):
+    async def connect():
+        return object()
+
+    with pytest.raises(TypeError, match="connect is a coroutine function, which a Pool can't await"):
+        Pool(wrap(connect))
+
+
+def test_what_awaits_a_coroutine_function_itself_is_none():
+    async def make():
+        return "made"
+
+    @functools.wraps(make)
+    def connect():
+        return asyncio.run(make())
+
+    with Pool(connect) as pool, pool.connection() as conn:
+        assert conn == "made"
 
 
 @pytest.mark.parametrize("name", ["validate", "reset", "close"])
@@ -1207,6 +1525,8 @@ def test_a_wrong_call_names_the_pool(cls):
         cls(object, maxsize=3)
     with pytest.raises(TypeError, match=rf"^{name}\(\) missing 1 required positional argument: 'connect'"):
         cls()
+    with pytest.raises(TypeError, match=rf"^{name}\.resize\(\) takes 1 positional argument"):
+        cls(object).resize(0)
 
 
 def test_the_signature_of_an_async_pool_shows_coroutine_functions():

@@ -249,3 +249,16 @@ def test_a_child_forked_while_another_thread_is_in_a_block_has_no_hook():
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_function_and_its_module_of_the_same_name(site):
+    """Nobody sees the module that the import binds in between."""
+    init = "import perfkit\n__getattr__, __dir__, __all__ = perfkit.attach_stub(__name__, __file__)\n"
+    for number in range(20):
+        path = site.write(f"X_lib{number}.", init)
+        path.with_suffix(".pyi").write_text("from .rank import rank\n")
+        site.write(f"X_lib{number}.rank", "def rank(): return 1")
+        lib = site.run("X_program", f"import X_lib{number} as lib").lib
+        found = together(8, lambda _, lib=lib: [lib.rank() for _ in range(100)])
+        assert found == [[1] * 100] * 8
+        del sys.modules[site.name("X_program")]

@@ -438,6 +438,80 @@ def test_a_task_factory_that_takes_no_context(server, kind):
 # -- loops
 
 
+def test_a_loop_that_ends_while_connections_are_made():
+    """None of the attempts that are cancelled has another begun."""
+    begun = []
+
+    async def connect():
+        begun.append(None)
+        await asyncio.sleep(PATIENCE)
+
+    async def main():
+        pool = AsyncPool(connect, min_size=2, max_size=4)
+        tasks = [asyncio.create_task(take(pool)) for _ in range(2)]
+        await until(lambda: len(begun) == 2)
+        return pool, tasks
+
+    _, tasks = run(main())
+    assert all(task.cancelled() for task in tasks)
+    assert len(begun) == 2
+
+
+def test_an_attempt_that_somebody_cancels_is_made_again_where_the_loop_goes_on():
+    begun = []
+
+    async def connect():
+        begun.append(asyncio.current_task())
+        if len(begun) == 1:
+            await asyncio.sleep(PATIENCE)
+        return Conn()
+
+    async def main():
+        async with AsyncPool(connect, backoff=(0.01, 0.01)) as pool:
+            waiting = asyncio.create_task(take(pool))
+            await until(lambda: begun)
+            begun[0].cancel()
+            await waiting
+            assert pool.stats().connecting == 0
+
+    run(main())
+    assert len(begun) == 2
+
+
+async def cancelling_itself():
+    """Connect by what another has cancelled, as a shared future may be."""
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+def test_a_connect_that_raises_a_cancellation_of_its_own_has_failed():
+    begun = []
+
+    async def connect():
+        begun.append(None)
+        await cancelling_itself()
+
+    async def main():
+        async with AsyncPool(connect, backoff=(60, 60)) as pool:
+            with pytest.raises(RuntimeError, match=r"connect\(\) raised CancelledError") as caught:
+                await pool.acquire(0.05)
+            assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+
+    run(main())
+    assert len(begun) == 1
+
+
+def test_after_a_cancellation_of_its_own_the_next_factory_is_tried(server):
+    async def main():
+        async with AsyncPool([cancelling_itself, server.connect]) as pool:
+            pool.release(await pool.acquire())
+            assert pool.stats().errors == 0
+
+    run(main())
+    assert server.made == 1
+
+
 def test_a_loop_that_ends_in_the_middle(server):
     """`asyncio.run` cancels all tasks, the pool's own too; nothing hangs, and nobody complains."""
 
@@ -454,6 +528,27 @@ def test_a_loop_that_ends_in_the_middle(server):
     assert pool.stats().waiting == 0
     with pytest.raises(errors.PoolLoopError, match="belongs to the event loop it was first used in"):
         run(take(pool))
+    run(pool.aclose())
+
+
+def test_a_pool_whose_loop_is_closed_is_closed_elsewhere(server):
+    loop = asyncio.new_event_loop()
+    pool = server.pool(max_size=2)
+    lent = loop.run_until_complete(pool.acquire())
+    loop.run_until_complete(take(pool))
+    loop.close()
+    run(pool.aclose())
+    run(pool.aclose())
+    pool.release(lent)
+    figures = pool.stats()
+    assert (figures.size, figures.idle, figures.closed["closed"]) == (0, 0, 2)
+    with pytest.raises(errors.PoolClosed):
+        run(enter(pool))
+
+
+async def enter(pool):
+    async with pool:
+        pass
 
 
 def test_a_loop_that_is_closed_under_waiting_tasks(server):
@@ -474,7 +569,6 @@ CALLS = {
     "acquire": lambda pool: pool.acquire(),
     "connection": take_by_with,
     "warm": lambda pool: pool.warm(),
-    "aclose": lambda pool: pool.aclose(),
 }
 
 

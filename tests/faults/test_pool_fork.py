@@ -7,6 +7,7 @@ import pytest
 
 SCENARIOS = [
     "idle_ones",
+    "ones_that_are_neither_true_nor_false",
     "a_child_that_does_nothing",
     "a_child_that_lets_go_of_the_pool",
     "a_grandchild",

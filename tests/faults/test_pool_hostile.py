@@ -104,7 +104,7 @@ def test_a_preferred_factory_that_hangs_keeps_nobody_from_the_others():
         first = pool.acquire()
         hangs.set()
         assert is_hanging.wait(PATIENCE)
-        assert pool._core.aside == 1
+        assert pool._core.probing == 1
         pool.release(pool.acquire(timeout=PATIENCE))
         pool.release(first)
         gate.set()

@@ -7,6 +7,7 @@ on to the last. What has to be so afterwards is in ``what_is_wrong``.
 import contextlib
 import gc
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -635,3 +636,25 @@ def test_an_error_that_is_kept_does_not_grow(server):
     while traceback is not None:
         depth, traceback = depth + 1, traceback.tb_next
     assert depth < 20
+
+
+SHORT_OF_THREADS = """
+import threading
+import time
+import perfkit
+pool = perfkit.Pool(object, max_idle=0.05)
+threading.stack_size(1 << 47)  # more than there is room for: no thread can be started
+pool.release(pool.acquire())
+threading.stack_size(0)
+for conn in [pool.acquire(), pool.acquire()]:
+    pool.release(conn)
+until = time.monotonic() + 20
+while pool.stats().size:
+    assert time.monotonic() < until, "there is no upkeep"
+    time.sleep(0.001)
+pool.close()
+"""
+
+
+def test_where_no_thread_was_to_be_had_the_upkeep_begins_when_there_is_one():
+    subprocess.run([sys.executable, "-W", "error", "-c", SHORT_OF_THREADS], check=True, timeout=60)

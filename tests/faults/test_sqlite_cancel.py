@@ -21,7 +21,7 @@ import perfkit
 
 sys.path.insert(0, str(Path(__file__).with_name("programs")))
 
-from sqlite_units import TABLE, WAYS, execute, executemany, run, transaction, units_in
+from sqlite_units import TABLE, WAYS, execute, executemany, hide, returning, run, transaction, units_in
 
 PATIENCE = 20  # seconds; nothing here takes them unless it hangs
 LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 3000) SELECT i FROM n"
@@ -42,6 +42,13 @@ async def connection(db, unit):
         await cursor.fetchmany(100)
 
 
+async def leave_open(db, unit):
+    async with db.connection() as conn:
+        conn.row_factory = None
+        await conn.execute("BEGIN")
+        await conn.execute(f"{LONG}, rows")
+
+
 async def flush(db, unit):
     await db.flush()
 
@@ -54,8 +61,8 @@ async def backup(db, unit):
     await db.backup(f"{db.path}.copy", replace=True)
 
 
-WRITES = [execute, executemany, run, transaction]
-OTHERS = [fetch_all, stream, connection, flush, maintain, backup]
+WRITES = [execute, executemany, run, transaction, returning, hide]
+OTHERS = [fetch_all, stream, connection, leave_open, flush, maintain, backup]
 
 
 @pytest.fixture
@@ -112,6 +119,10 @@ def test_at_every_turn(path, operation):
                 await asyncio.wait_for(execute(db, -unit - 1), PATIENCE)
                 acknowledged.add(-unit - 1)
             assert db._engine.sessions == set()
+            async with db.connection() as conn:
+                assert (conn.in_transaction, conn.row_factory) == (False, sqlite3.Row)
+            await db.maintain()
+            assert db.stats().wal_bytes == 0, "somebody reads from it still"
         assert acknowledged <= units(path)
 
     run_in_loop(main())

@@ -60,6 +60,8 @@ def test_a_full_disk_fails_its_writers_until_there_is_room(mounted, durability):
             insert_for_ever(tx, [])
         with pytest.raises(sqlite3.OperationalError):
             db.run(lambda connection: connection.executemany(INSERT, [(bytes(20_000),)] * 100).rowcount)
+        with pytest.raises(sqlite3.OperationalError):
+            db.execute("CREATE TABLE u AS SELECT t.x FROM t, t AS again")
         ballast.unlink()
         acknowledged += [db.execute(INSERT, (bytes(1000),)).rowcount for _ in range(50)]
     assert rows_in(path) == len(acknowledged)

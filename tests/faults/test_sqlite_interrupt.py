@@ -56,10 +56,18 @@ def connection(db):
         conn.execute("SELECT name FROM t").fetchall()
 
 
+def leave_open(db):
+    with db.connection() as conn:
+        conn.row_factory = None
+        conn.execute("BEGIN")
+        next(conn.execute("SELECT name FROM t"))
+
+
 def flush(db):
     db.flush()
 
 
+OPERATIONS = [execute, executemany, run, transaction, read, stream, connection, leave_open, flush]
 ROWS = {execute: (0, 1), executemany: (0, 2), run: (0, 2), transaction: (0, 2)}
 
 
@@ -97,7 +105,9 @@ def places():
     assert sum(counted) > 100, "hardly anything was interrupted"
 
 
-@pytest.mark.parametrize("operation", [execute, executemany, run, transaction, read, stream, connection, flush])
+@pytest.mark.parametrize(
+    "operation", [execute, executemany, run, transaction, read, stream, connection, leave_open, flush]
+)
 def test_anywhere(memory_disk, places, operation):
     wrong, at, struck = {}, FIRST, True
     path = memory_disk / "app.db"
@@ -111,6 +121,9 @@ def test_anywhere(memory_disk, places, operation):
         at += STEP
     assert not wrong, "\n".join(f"{place}: {'; '.join(found)}" for place, found in wrong.items())
     places.append(at)
+    gc.collect()  # what was struck in the borrower's hands
+    db.maintain()
+    assert db.stats().wal_bytes == 0, "somebody reads from it still"
     assert in_a_thread(lambda: db.close() or "closed") == "closed"
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM t").fetchone()[0] == 1
@@ -130,6 +143,7 @@ def what_is_wrong(db, allowed):
 
 def lent(db):
     with db.connection(PATIENCE) as conn:
+        assert (conn.in_transaction, conn.row_factory) == (False, sqlite3.Row)
         return conn.execute("SELECT 5").fetchone()[0]
 
 

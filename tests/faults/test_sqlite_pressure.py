@@ -69,6 +69,15 @@ def test_the_wal_stays_small_beside_readers(path, durability):
     assert rows_in(path) == total
 
 
+def test_the_wal_stays_small_at_full_load(path, start):
+    """A short form of what the program does for a minute, by hand."""
+    rows, streams, largest = map(int, start("sqlite_full_load", path, 3).end().split())
+    assert rows
+    assert streams
+    assert 0 < largest <= MOST
+    assert rows_in(path) == min(rows, 40_000)
+
+
 def test_a_stream_that_keeps_the_wal_growing_is_ended(path, eventually):
     with perfkit.Database(path, migrations=[TABLE]) as db:
         db.executemany(INSERT, [(n, FILLING) for n in range(3000)])

@@ -1,5 +1,6 @@
 """`with perfkit.lazy_imports():`: which statements wait, what they bind, and that nobody else notices."""
 
+import ast
 import builtins
 import sys
 import threading
@@ -285,6 +286,124 @@ def test_a_hook_put_over_ours_in_the_middle_of_a_block(program, site):
     later = program("import X_pack.mod", name="X_main.sub.again")  # goes through both
     assert getattr(later, site.name("X_pack")).mod.value == "mod"
     builtins.__import__ = ORDINARY
+
+
+@before_native
+def test_a_hook_that_was_wrapped_for_a_while(program, site, monkeypatch):
+    """While it is wrapped another block puts one over it; none stays."""
+    site.write("X_inner", "import perfkit\nwith perfkit.lazy_imports():\n    import X_heavy")
+    program(
+        "import builtins\nours = builtins.__import__\nbuiltins.__import__ = lambda *given: ours(*given)\n"
+        "exec('import X_inner')\nbuiltins.__import__ = ours"
+    )
+    assert "X_inner" in site.loaded()
+    assert "X_heavy" not in site.loaded()
+
+
+@before_native
+def test_a_cell_that_waits_in_its_block(site):
+    """As in a notebook, where code of the top level awaits: another block's end doesn't close it."""
+    site.write("X_heavy", "value = 7")
+    source = "with perfkit.lazy_imports():\n    await pause()\n    import X_heavy as heavy\nfound = heavy.value"
+    code = compile(site.name(source), "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+    @types.coroutine
+    def pause():
+        yield
+
+    names = {"perfkit": perfkit, "pause": pause, "__name__": "__main__"}
+    cell = types.FunctionType(code, names)()
+    cell.send(None)
+    with pytest.raises(RuntimeError, match="open already"):
+        block._blocks[0].__enter__()
+    exec("import perfkit\nwith perfkit.lazy_imports():\n    pass", {"__name__": "another"})
+    assert len(block._blocks) == 1
+    with pytest.raises(StopIteration):
+        cell.send(None)
+    assert names["found"] == 7
+
+
+@before_native
+def test_two_modules_that_declare_the_same_package(site):
+    """What the one wants besides is no matter of the other's."""
+    site.write("X_pack.", "attribute = 3")
+    declared = "import perfkit\nwith perfkit.lazy_imports():\n    import X_pack\n"
+    site.write("X_one", f"{declared}def use(): return X_pack.attribute")
+    site.write("X_two", f"from X_one import X_pack\n{declared.replace('X_pack', 'X_pack.missing')}")
+    ordinary = site.run("X_program", "import X_one as one, X_two as two")
+    assert ordinary.one.use() == 3
+
+
+@before_native
+def test_what_a_loaded_package_does_not_have_fails_at_once(program, site):
+    site.run("X_first", "import X_pack")
+    module = program(
+        "try:\n    import X_pack.missing\nexcept ImportError:\n    found = None",
+        after="import X_pack\nvalue = X_pack.attribute",
+    )
+    assert (module.found, module.value) == (None, 3)
+
+
+@pytest.mark.parametrize("statement", ["from X_gone import name", "from X_gone import *", "import X_gone.name"])
+def test_what_is_forbidden(program, site, monkeypatch, statement):
+    monkeypatch.setitem(sys.modules, site.name("X_gone"), None)
+    with pytest.raises(ModuleNotFoundError):
+        program(statement)
+
+
+def test_an_object_without_a_dict_in_a_modules_place(program, site, monkeypatch):
+    monkeypatch.setitem(sys.modules, site.name("X_slotted"), type("Slotted", (), {"__slots__": (), "x": 3})())
+    assert program("from X_slotted import x").x == 3
+
+
+def test_what_a_package_says_is_no_module_is_no_stand_in(program, site):
+    site.write("X_lib.", "from .version import version")
+    site.write("X_lib.version", "version = '1.0'")
+    module = program("from X_lib import version")
+    assert type(module.version) is str
+
+
+@pytest.mark.parametrize("first", ["", "import X_lib"])
+def test_what_a_package_names_by_a_stub(program, site, first):
+    """`from .version import version` is a str, though there is a module of that name; `from . import part` is lazy."""
+    init = "import perfkit\n__getattr__, __dir__, __all__ = perfkit.attach_stub(__name__, __file__)"
+    site.write("X_lib.", init).with_suffix(".pyi").write_text("from .version import version\nfrom . import part\n")
+    site.write("X_lib.version", "version = '1.0'")
+    site.write("X_lib.part", "value = 'part'")
+    site.run("X_first", first)
+    module = program("from X_lib import part\nfrom X_lib import version")
+    assert module.version == "1.0"
+    assert native.is_there or "X_lib.part" not in site.loaded()
+    assert module.part.value == "part"
+
+
+def test_it_is_no_decorator():
+    with pytest.raises(TypeError, match=r"write `with perfkit.lazy_imports\(\):`"):
+
+        @perfkit.lazy_imports
+        def f():
+            pass
+
+
+def test_a_block_that_is_open_is_not_entered_again(site):
+    site.write("X_heavy", "value = 7")
+    program = site.run(
+        "X_program",
+        """
+        import perfkit
+        block = perfkit.lazy_imports()
+        try:
+            with block:
+                with block:
+                    pass
+        except RuntimeError as error:
+            said = str(error)
+        with block:
+            import X_heavy as heavy
+        """,
+    )
+    assert "is open already" in program.said
+    assert program.heavy.value == 7
 
 
 @before_native

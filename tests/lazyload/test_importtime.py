@@ -6,7 +6,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfkit.lazyload.importtime import Import, cost, every, parse, split, without
+from perfkit.lazyload.importtime import Import, cost, every, inclusive, parse, split, without
 
 
 def node(children):
@@ -67,8 +67,27 @@ def test_a_module_costs_what_its_packages_cost_and_nothing_twice():
     assert cost(TREE, "nothing") == 0
 
 
+def test_what_perfkit_takes_is_not_charged():
+    perfkit = Import("perfkit", 1.0, 1.5, (Import("importlib", 0.5, 0.5),))
+    tree = (Import("lib", 0.25, 2.0, (perfkit, Import("other", 0.25, 0.25))),)
+    assert cost(tree, "lib") == 2.0
+    assert cost(tree, "lib", ours={"perfkit", "importlib"}) == 0.5
+    assert cost(tree, "lib", ours={"perfkit", "importlib"}, stubbed=["lib"]) == 0.25
+
+
+def test_memory_is_no_less_than_that_of_what_is_below():
+    brought = {"app": 5, "pandas.core": 1, "numpy": 7, "pandas": 3}
+    assert inclusive(TREE, brought) == {"app": 7, "pandas.core": 7, "numpy": 7, "pandas": 3}
+    assert inclusive(TREE, {"numpy": 7}) == {"numpy": 7}
+
+
 def test_what_python_starts_with_is_left_out():
     assert [each.name for each in every(without(TREE, {"pandas"}))] == ["app", "pandas.core", "numpy"]
+
+
+def test_what_another_process_imports_again_is_left_out():
+    again = Import("pandas", 9.0, 9.0)
+    assert without((*TREE, again), set()) == TREE
 
 
 def test_the_real_thing():

@@ -1,10 +1,13 @@
 """`perfkit.lazy`: what is no use of a module, what is, and who holds what afterwards."""
 
+import builtins
 import copy
+import doctest
 import importlib
 import inspect
 import pickle
 import sys
+import traceback
 import types
 
 import pytest
@@ -225,6 +228,69 @@ def test_a_module_with_a_getattr_of_its_own(site):
     assert dir(program.kept[0]) == ["a", "z"]
 
 
+def test_a_module_whose_class_looks_attributes_up(site):
+    site.write(
+        "X_heavy",
+        """
+        import sys, types
+        class M(types.ModuleType):
+            of_class = 3
+            def __getattr__(self, name): return name.upper()
+        sys.modules[__name__].__class__ = M
+        """,
+    )
+    program = site.run("X_program", "import perfkit\nheavy = perfkit.lazy('X_heavy', hint='x')\nkept = [heavy]")
+    [kept] = program.kept
+    assert (kept.one, kept.two, kept.of_class) == ("ONE", "TWO", 3)
+
+
+def test_a_copy_of_what_is_a_class_is_a_base_class_each_time(site):
+    site.write("X_pack.Base", "import sys\nclass Base:\n    inherited = 5\nsys.modules[__name__] = Base")
+    site.write("X_pack.", "")
+    program = site.run("X_program", "import perfkit\nBase = perfkit.lazy('X_pack.Base', hint='x')\nkept = [Base]")
+    [kept] = program.kept
+    for _ in range(2):
+
+        class Made(kept):
+            pass
+
+        assert Made.inherited == 5
+
+
+def test_what_looks_for_decorated_functions_loads_nothing(heavy, site):
+    program = heavy()
+    assert inspect.unwrap(program.heavy) is program.heavy
+    assert doctest.testmod(program).failed == 0
+    assert site.loaded() == {"X_program"}
+
+
+def test_calls_in_one_line_each_keep_their_options(site):
+    site.write("X_heavy", "value = 7")
+    program = site.run(
+        "X_program", "import perfkit\ndef f(hint, require): return perfkit.lazy('X_heavy', hint=hint, require=require)"
+    )
+    unfit = program.f("b", "packaging>=9999")
+    fits = program.f("a", "packaging>=1")
+    assert fits.value == 7
+    for wrong, hint in ((unfit, "b"), (program.f("c", "packaging>=9999"), "c")):
+        with pytest.raises(perfkit.errors.LazyRequirementUnmet, match=f"; {hint}$"):
+            _ = wrong.value
+    assert program.f("a", "packaging>=1").value == 7
+
+
+def test_somebody_elses_import_is_called_once(site, monkeypatch):
+    ordinary, calls = builtins.__import__, []
+
+    def theirs(name, *rest):
+        calls.append(name)
+        return types.SimpleNamespace(value=1) if name == "from_elsewhere" else ordinary(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", theirs)
+    assert perfkit.lazy("from_elsewhere").value == 1
+    monkeypatch.undo()
+    assert calls.count("from_elsewhere") == 1
+
+
 def test_an_extension_module(site):
     program = site.run(
         "X_program",
@@ -273,7 +339,48 @@ class TestFailures:
             assert error.declared_at == f"{program.__file__}:3"
             assert f"{program.__file__}:3" in str(error)
             assert error.msg == str(error)
-            assert type(error.__cause__) is ModuleNotFoundError
+
+    def test_an_error_is_told_once_and_in_few_frames(self, site):
+        program = site.run("X_program", "import perfkit\nheavy = perfkit.lazy('X_missing')\nkept = heavy")
+        for use in (lambda: program.kept.value, program.kept, lambda: dir(program.kept)):
+            with pytest.raises(perfkit.errors.LazyModuleNotFound) as caught:
+                use()
+            assert caught.value.__cause__ is None
+            assert caught.value.__suppress_context__
+            ours = [entry for entry in caught.traceback if "perfkit" in str(entry.frame.f_globals["__name__"])]
+            assert len(ours) <= 3
+
+    def test_a_cause_that_says_more_is_kept(self, heavy, site):
+        program = heavy()
+        site.write("X_heavy", "import X_other")
+        with pytest.raises(perfkit.errors.LazyModuleNotFound) as caught:
+            _ = program.heavy.value
+        frames = traceback.extract_tb(caught.value.__cause__.__traceback__)
+        assert frames[-1].filename.endswith("_heavy.py")
+
+    def test_an_import_error_of_another_class_passes_with_a_note(self, heavy, site):
+        program = heavy()
+        site.write("X_error", "class NeedsMore(ImportError): pass")
+        site.write("X_heavy", "import X_error\nraise X_error.NeedsMore('more')")
+        with pytest.raises(ImportError, match="more") as caught:
+            _ = program.heavy.value
+        assert type(caught.value) is sys.modules[site.name("X_error")].NeedsMore
+        assert len(caught.value.__notes__) == 1
+
+    def test_an_error_that_is_raised_again_and_again_is_noted_once(self, heavy, site):
+        program = heavy()
+        site.write("X_error", "class Mute(Exception):\n    def __str__(self): raise KeyError\nerror = Mute()")
+        site.write("X_heavy", "import X_error\nraise X_error.error")
+        for _ in range(3):
+            with pytest.raises(Exception, check=lambda error: type(error).__name__ == "Mute") as caught:
+                _ = program.heavy.value
+        assert len(caught.value.__notes__) == 1
+
+    def test_an_attribute_that_was_taken_for_a_module(self):
+        with pytest.raises(
+            perfkit.errors.LazyModuleNotFound, match=r"an attribute 'dumps': perfkit.lazy\('json'\).dumps"
+        ):
+            _ = perfkit.lazy("json.dumps").x
 
     def test_it_is_tried_again(self, heavy, site):
         program = heavy()
@@ -318,8 +425,9 @@ class TestFailures:
 class TestArguments:
     @pytest.mark.parametrize("name", ["no such", "", ".", "a..b", ".relative", "a.", "1a", "a-b", "a b.c"])
     def test_a_name_that_cannot_exist_fails_at_once(self, name):
-        with pytest.raises(ValueError, match="must be an absolute module name"):
+        with pytest.raises(ValueError, match="must be an absolute module name") as caught:
             perfkit.lazy(name)
+        assert ("from . import name" in str(caught.value)) == name.startswith(".")
 
     def test_other_arguments(self):
         with pytest.raises(TypeError, match="name must be a str"):
@@ -336,10 +444,17 @@ class TestArguments:
         site.write("X_package.sub", "")
         for name in ("X_package", "X_package.sub"):
             assert perfkit.lazy(site.name(name), check=True).__name__ == site.name(name)
-        for name in ("X_missing", "X_missing.sub", "X_package.missing", "X_package.sub.missing"):
+        for name in ("X_missing", "X_missing.sub", "X_package.missing", "X_package.missing.sub"):
             with pytest.raises(perfkit.errors.LazyModuleNotFound, match="; install it"):
                 perfkit.lazy(site.name(name), check=True, hint="install it")
         assert site.loaded() == set()
+
+    def test_check_passes_what_only_the_import_would_tell(self, site):
+        """A module that makes itself a package, and its modules, when it is executed."""
+        site.write(
+            "X_six", "import sys, types\n__path__ = []\nsys.modules['X_six.moves'] = types.ModuleType('X_six.moves')"
+        )
+        assert perfkit.lazy(site.name("X_six.moves"), check=True).__doc__ is None
 
     def test_what_is_forbidden_is_missing(self, site, monkeypatch):
         monkeypatch.setitem(sys.modules, "colorsys", None)

@@ -1,6 +1,9 @@
 """`lazy_report`: what is still lazy, what was loaded when, by which line, in what time and memory."""
 
+import importlib
 import inspect
+import shutil
+import sys
 import time
 
 import pytest
@@ -58,7 +61,9 @@ def test_what_failed_says_how_until_it_succeeds(program, site):
         _ = vars(program)[site.name("X_missing")].value
     [failed] = mine(site).failed
     assert failed.error.startswith("LazyModuleNotFound: No module named")
-    assert failed.used_at is None
+    line = inspect.currentframe().f_lineno - 3
+    assert failed.used_at == f"{__file__}:{line}"
+    assert f"    {failed.error}" in str(mine(site)).splitlines()
     site.write("X_missing", "value = 3")
     assert vars(program)[site.name("X_missing")].value == 3
     again = mine(site)
@@ -72,6 +77,51 @@ def test_a_line_that_is_reached_again_is_one_entry(site):
     assert len(mine(site)) == 1
     assert [each.__file__ for each in declared]
     assert len(mine(site).loaded) == 1
+
+
+def test_a_use_that_fails_after_one_that_did_not(site):
+    path = site.write("X_heavy", "value = 7")
+    program = site.run("X_program", "import perfkit\ndef f(): return perfkit.lazy('X_heavy').value")
+    assert program.f() == 7
+    del sys.modules[site.name("X_heavy")]
+    path.write_text("raise ImportError('not today')")
+    importlib.invalidate_caches()
+    shutil.rmtree(path.with_name("__pycache__"), ignore_errors=True)
+    with pytest.raises(ImportError):
+        program.f()
+    [failed] = mine(site).failed
+    assert "not today" in failed.error
+    assert failed.seconds > 0  # of the load that there was
+    path.write_text("value = 'at last'")
+    importlib.invalidate_caches()
+    assert program.f() == "at last"
+    assert mine(site).failed == ()
+
+
+def test_what_could_not_wait_is_listed(site):
+    site.write("X_pack.", "attribute = 3\nother = 4")
+    site.write("X_pack.mod", "")
+    site.write("X_more", "value = 7")
+    program = site.run(
+        "X_program",
+        """
+        import perfkit
+        with perfkit.lazy_imports():
+            from X_pack import mod
+            from X_pack import attribute
+            from X_pack import other
+            from X_more import *
+        """,
+    )
+    assert (program.attribute, program.other, program.value) == (3, 4, 7)
+    found = [(each.name, each.declared_at, each.state) for each in mine(site)]
+    assert [(name.replace(site.prefix, "X"), int(at.rpartition(":")[2]), state) for name, at, state in found] == [
+        ("X_pack.mod", 4, "lazy"),
+        ("X_pack", 5, "eager"),
+        ("X_more", 7, "eager"),
+    ]
+    assert [each.name.replace(site.prefix, "X") for each in mine(site).eager] == ["X_pack", "X_more"]
+    assert all(each.seconds > 0 and each.used_at == each.declared_at for each in mine(site).eager)
 
 
 def test_a_table(program, site):
@@ -95,8 +145,8 @@ def test_stats_have_them_all_together(program):
     [figures] = [figures for part, name, figures in perfkit.stats() if part == "lazyload"]
     assert isinstance(figures, LazyStats)
     report = perfkit.lazy_report()
-    assert (figures.lazy, figures.loaded, figures.failed) == tuple(
-        map(len, (report.lazy, report.loaded, report.failed))
+    assert (figures.lazy, figures.loaded, figures.failed, figures.eager) == tuple(
+        map(len, (report.lazy, report.loaded, report.failed, report.eager))
     )
     assert figures.seconds == pytest.approx(sum(each.seconds or 0 for each in report))
 

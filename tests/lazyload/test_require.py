@@ -66,10 +66,22 @@ def test_eager_compares_too(installed, monkeypatch):
 
 
 def test_a_package_that_is_not_installed():
-    assert (
-        objection("no-such-package>=2")
-        == "no-such-package>=2 is required, and no package 'no-such-package' is installed"
-    )
+    said = objection("no-such-package>=2")
+    assert said.startswith("no-such-package>=2 is required, and no package 'no-such-package' is installed")
+    assert "require names it as pip does" in said
+
+
+def test_a_package_without_a_version(installed, tmp_path):
+    about = tmp_path / f"{installed.prefix}_bare-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {installed.prefix}-bare\n")
+    assert objection(installed.name("X-bare>=1")).endswith("is installed without a version")
+
+
+def test_a_marker_that_does_not_hold_asks_for_nothing():
+    assert objection("packaging>=9999; python_version < '3'") is None
+    assert objection("no-such-package>=2; python_version < '3'") is None
+    assert objection("packaging>=9999; python_version > '3'") is not None
 
 
 @pytest.mark.parametrize("require", ["heavy>=two", "heavy>=", "heavy=>2", "heavy 2 > 1"])

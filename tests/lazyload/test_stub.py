@@ -100,8 +100,91 @@ def test_what_is_missing_fails_at_each_use_and_names_the_stubs_line(package, sit
     assert lib.io.load() == "io"
 
 
+def test_a_module_and_a_function_of_the_same_name_whoever_imports_the_module(package, site):
+    site.write("X_lib.rank", "def rank(): return 1")
+    site.write("X_lib.order", "")
+    lib = package("from .rank import rank\nfrom . import order\n")
+    site.run("X_program", "import X_lib.rank, X_lib.order")
+    assert lib.rank() == 1
+    assert lib.order is sys.modules[site.name("X_lib.order")]
+    lib.rank = "patched"
+    assert lib.rank == "patched"
+
+
+def test_what_counts_on_this_python(package, site):
+    site.write("X_lib.late", "value = 'late'")
+    lib = package(
+        """
+import sys
+if sys.version_info >= (3, 11):
+    from . import io
+else:
+    from .gone import io
+if sys.platform == "nowhere":
+    from .gone import other
+elif TYPE_CHECKING:
+    from .late import value
+"""
+    )
+    assert lib.__all__ == ["io", "value"]
+    assert (lib.io.load(), lib.value) == ("io", "late")
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "__all__: list[str] = ['io', 'dec']",
+        "__all__ = ['io']\n__all__ += ['dec']",
+        "__all__ = ('io', 'dec')",
+        "if True:\n    __all__ = ['io', 'dec']",
+    ],
+)
+def test_an_all_in_other_words(package, listed):
+    lib = package(f"import decimal as dec\nfrom . import io\nfrom .filters import blur\n{listed}\n")
+    assert lib.__all__ == ["io", "dec"]
+    assert lib.dec is importlib.import_module("decimal")
+
+
+def test_modules_that_are_exported(package):
+    lib = package(
+        "import decimal as decimal\nimport json\nimport email.policy as policy\n__all__ = ['json', 'policy']\n"
+    )
+    assert lib.decimal is importlib.import_module("decimal")
+    assert lib.json is importlib.import_module("json")
+    assert lib.policy is importlib.import_module("email.policy")
+
+
+@pytest.mark.parametrize(
+    ("stub", "said"),
+    [
+        ("try:\n    from . import io\nexcept ImportError:\n    io = None\n", "line 1, has a `try`"),
+        ("if some_flag:\n    from . import io\n", "line 1, has an `if` that can't be told"),
+        ("from . import io\n__all__ = ['io', 'nosuch']\n", "lists 'nosuch' in `__all__`"),
+        ("from . import io\n__all__ = []\n__all__.append('io')\n", r"line 3, changes `__all__` by a call"),
+        ("from . import io\n__all__ = io.__all__\n", "line 2, has an `__all__` that is no list"),
+        ("from . import io\n__all__ = ['io', 3]\n", "line 2, has an `__all__` that is no list"),
+    ],
+)
+def test_what_is_not_understood_is_refused(package, stub, said):
+    with pytest.raises(ValueError, match=said):
+        package(stub)
+
+
+def test_what_is_declared_may_be_listed(package):
+    lib = package("__version__: str\ndef f(): ...\nclass C: ...\nx = 1\n__all__ = ['__version__', 'f', 'C', 'x']\n")
+    assert lib.__all__ == ["__version__", "f", "C", "x"]
+
+
+def test_eager_where_modules_take_names_from_the_package(package, site, monkeypatch):
+    monkeypatch.setenv("PERFKIT_EAGER", "1")
+    site.write("X_lib.first", "from X_lib import Base\nclass Derived(Base): pass")
+    site.write("X_lib.second", "class Base: pass")
+    lib = package("from .first import Derived\nfrom .second import Base\n")
+    assert issubclass(vars(lib)["Derived"], vars(lib)["Base"])
+
+
 def test_a_star_is_refused(package):
-    with pytest.raises(ValueError, match="in line 1: list the names"):
+    with pytest.raises(ValueError, match=r"line 1, says `import \*`: list the names"):
         package("from .io import *\n")
 
 

@@ -10,10 +10,10 @@ from perfkit.lazyload.unread import Source, unread
 MODULES = {"heavy", "heavy.sub", "other", "app", "app.part"}
 
 
-def source(text, *, module="__main__", package="", ran=None):
+def source(text, *, module="__main__", package="", ran=None, eager=()):
     text = textwrap.dedent(text).strip("\n") + "\n"
     lines = range(1, text.count("\n") + 1) if ran is None else ran
-    return Source(module, package, text, frozenset(lines))
+    return Source(module, package, text, frozenset(lines), frozenset(eager))
 
 
 def statements(**files):
@@ -79,6 +79,22 @@ def test_an_import_that_is_not_read(text, expected):
 )
 def test_what_waits_already_is_no_candidate(text):
     assert of_one(text) == []
+
+
+def test_what_a_block_could_not_have_wait():
+    text = "import perfkit\nwith perfkit.lazy_imports():\n    from heavy import x\n    from heavy import sub\nperfkit"
+    assert of_one(text, eager=[3]) == ["from heavy import x"]
+    assert of_one(f"{text}, x", eager=[3]) == []
+
+
+def test_what_waits_and_is_read_is_needed():
+    text = "import heavy as h\nimport perfkit\nwith perfkit.lazy_imports():\n    import heavy\nperfkit, heavy"
+    assert of_one(text) == []
+
+
+def test_an_expression_that_is_nested_deeply():
+    assert of_one(f"import heavy\nx = {' + '.join(['heavy'] * 900)}") == []
+    assert of_one(f"import heavy\nx = {' + '.join(['1'] * 900)}") == ["import heavy"]
 
 
 def test_a_line_that_did_not_run_imports_nothing_and_reads_nothing():

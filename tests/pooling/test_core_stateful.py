@@ -69,7 +69,7 @@ class Pool(RuleBasedStateMachine):
         super().__init__()
         self.now = 1000.0
         self.waiting, self.told, self.asking = [], [], None
-        self.idle, self.lent, self.checking, self.attempts = [], [], [], []
+        self.idle, self.lent, self.checking, self.attempts, self.probes = [], [], [], [], []
         self.closing, self.lost, self.made = 0, 0, 0
         self.failures = 0
         self.share = 0.5
@@ -351,13 +351,21 @@ class Pool(RuleBasedStateMachine):
 
     @rule()
     def prefer_another_factory(self):
-        self.attempts.append(self.core.attempt())
-        self.step(lambda: None)
+        attempt = self.step(self.core.probe)
+        assert (attempt is None) == bool(self.core.is_closed or self.attempts or self.probes)
+        self.probes += [] if attempt is None else [attempt]
 
-    @precondition(lambda self: self.attempts)
-    @rule(which=pick, works=st.booleans())
-    def try_the_preferred(self, which, works):
-        attempt = self.attempts.pop(which % len(self.attempts))
+    @precondition(lambda self: self.probes)
+    @rule()
+    def forget_the_probe(self):
+        """Nobody came to make it."""
+        self.core.lost.append(self.probes.pop())
+        self.step(self.core.find_lost, self.now)
+
+    @precondition(lambda self: self.probes)
+    @rule(works=st.booleans())
+    def try_the_preferred(self, works):
+        attempt = self.probes.pop()
         if not works:
             self.step(self.core.give_up, attempt, self.now)
             return
@@ -390,7 +398,7 @@ class Pool(RuleBasedStateMachine):
         except PoolClosed:
             assert self.core.is_closed
             return
-        assert is_warm == (self.core.size >= self.core.min_size)
+        assert is_warm == (self.core.size >= max(1, self.core.min_size))
 
     @rule()
     def drain(self):
@@ -422,7 +430,7 @@ class Pool(RuleBasedStateMachine):
         assert len(set(map(id, held))) == len(held)
         assert self.core.size == len(held)
         assert set(self.core.entries) == set(held)
-        assert self.core.connecting == len(self.attempts)
+        assert (self.core.connecting, self.core.probing) == (len(self.attempts), len(self.probes))
         assert self.core.created == self.made == len(held) + self.closing + self.lost
         assert sum(self.core.closed[reason] for reason in REASONS) == self.closing + self.lost
         assert not self.core.todo
@@ -460,7 +468,7 @@ class Pool(RuleBasedStateMachine):
         assert all(entry.uses < self.core.max_uses for entry in self.core.idle)
 
     def teardown(self):
-        for entry in [*self.idle, *self.lent, *self.checking, *self.attempts]:
+        for entry in [*self.idle, *self.lent, *self.checking, *self.attempts, *self.probes]:
             entry.is_over = True  # or each would be put into a list of lost ones that nobody reads
 
 

@@ -54,6 +54,13 @@ def ask_too_much(smtp):
     smtp.getreply()
 
 
+def test_what_is_not_entered_is_not_the_connection(fault, pool):
+    made = pool(fault())
+    with pytest.raises(AttributeError, match=r"write `with pool.connection\(\) as conn:`"):
+        made.connection().send_message(message())
+    assert made.stats().connections.created == 0
+
+
 @pytest.mark.parametrize("leave", [quit_it, close_it, leave_an_answer, leave_the_content, ask_too_much])
 def test_a_connection_that_is_out_of_step_is_replaced(fault, pool, leave):
     server = fault()

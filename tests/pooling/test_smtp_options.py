@@ -61,7 +61,11 @@ def test_our_own_name(fault, pools):
     server = fault()
     pools(server, local_hostname="app.example.com").send(message())
     assert server.lines[0] == (0, "EHLO app.example.com")
-    assert "smtp.example.com:587" in repr(perfkit.pooling.SMTPPool("smtp.example.com"))
+    shown = "<SMTPPool 'smtp.example.com:587' size=0/3 idle=0>"
+    assert repr(perfkit.pooling.SMTPPool("smtp.example.com")) == shown
+    assert (
+        repr(perfkit.pooling.AsyncSMTPPool("smtp.example.com", name="news")) == "<AsyncSMTPPool 'news' size=0/3 idle=0>"
+    )
 
 
 def test_a_server_from_before_ehlo(fault, pools):
@@ -99,3 +103,9 @@ def test_the_wrong_block_names_the_other_pool():
 def test_an_argument_that_there_is_not_names_the_pool(kind):
     with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) got an unexpected keyword argument 'size'"):
         kind("smtp.example.com", size=3)
+
+
+def test_recipients_that_are_none_are_refused():
+    pool = perfkit.pooling.SMTPPool("smtp.example.com")
+    with pytest.raises(TypeError, match="to_addrs must be an address, or a list of addresses, not 5"):
+        pool.send(b"From: ada@example.com\r\n\r\nx", to_addrs=5)

@@ -66,6 +66,35 @@ def test_a_refused_mail_leaves_the_connection_good(fault, pools, features, comma
     assert server.connections == 1
 
 
+@pytest.mark.parametrize("command", ["MAIL", "RCPT"])
+def test_a_server_that_wants_a_login_says_so(fault, pools, features, command):
+    server = fault(once(0, command, 0, "530 5.7.0 Authentication required"), features=features)
+    pool = pools(server)
+    with pytest.raises(errors.MailAuthRefused, match="asks for a login: pass username= and password=") as refused:
+        pool.send(message(0))
+    assert (refused.value.code, refused.value.permanent) == (530, True)
+    assert pool.send(message(1)).ok
+    assert (pool.stats().failed, pool.stats().refused) == (1, 0)
+
+
+def test_a_server_that_wants_tls_says_so(fault, pools, features):
+    server = fault(once(0, "MAIL", 0, "530 Must issue a STARTTLS command first"), features=features)
+    with pytest.raises(errors.MailRefused, match="asks for TLS: pass tls='starttls'") as refused:
+        pools(server).send(message(0))
+    assert type(refused.value) is errors.MailRefused
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+def test_warm_finds_out_whether_the_server_lets_us_in(fault, pool, kept):
+    server = fault()
+    made = pool(server, min_size=kept)
+    made.warm()
+    assert made.stats().connections.idle == server.connections == max(1, kept)
+    refusing = fault(lambda connection, command, nth: "554 no" if command == "GREETING" else None)
+    with pytest.raises(errors.MailRefused, match="does not take our connection"):
+        pool(refusing, min_size=kept).warm()
+
+
 def test_a_mail_that_fails_in_the_middle_of_many_fails_alone(fault, pools, features):
     server = fault(once(0, "DATA", 2, "451 greylisted"), features=features)
     deliveries = pools(server, max_size=1).send_many(message(number) for number in range(6))

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from perfkit._base.exceptions import described
 from perfkit.resilience.attempts import ATTEMPTS, TIMEOUT, Failures, Plan, least_wait
 from perfkit.resilience.tokens import Tokens
 
@@ -189,13 +188,3 @@ def test_a_note_is_bounded():
     assert lines[1] == "  (994 before these)"
     assert [line.split(":")[0].strip() for line in lines[2:]] == ["995", "996", "997", "998", "999"]
     assert max(map(len, lines)) < 250
-
-
-def test_an_error_is_described_in_one_line_whatever_it_is():
-    class Mute(Exception):
-        def __str__(self):
-            raise RuntimeError("no words")
-
-    assert described(ValueError("two\nlines")) == "ValueError: two lines"
-    assert described(ValueError()) == "ValueError"
-    assert described(Mute()) == "Mute"

@@ -1,6 +1,7 @@
 """`CircuitBreaker` around functions, blocks and calls, in threads and tasks."""
 
 import asyncio
+import contextlib
 import contextvars
 import copy
 import gc
@@ -18,7 +19,7 @@ import pytest
 
 import perfkit
 from perfkit.errors import BreakerOpen
-from perfkit.resilience import BreakerStats, CircuitBreaker
+from perfkit.resilience import BreakerStats, CircuitBreaker, entered
 from perfkit.resilience import breaker as breaker_module
 from perfkit.testing import FakeClock
 
@@ -565,6 +566,99 @@ def test_blocks_may_be_left_in_another_order():
     assert (one.state, two.state) == ("closed", "open")
 
 
+class Client:
+    """Has a breaker's block in its own."""
+
+    def __init__(self, breaker):
+        self.breaker = breaker
+
+    def __enter__(self):
+        self.breaker.__enter__()
+
+    def __exit__(self, *raised):
+        self.breaker.__exit__(*raised)
+
+
+@contextlib.contextmanager
+def generated(breaker):
+    with breaker:
+        yield
+
+
+@contextlib.contextmanager
+def stacked(breaker):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(breaker)
+        yield
+
+
+NESTED_BY = [lambda breaker: breaker, Client, generated, stacked]
+
+
+@pytest.mark.parametrize("inside", NESTED_BY)
+@pytest.mark.parametrize("outside", NESTED_BY)
+def test_a_generators_block_ends_its_own_and_no_other(outside, inside):
+    breaker, clock = made()
+
+    def rows():
+        with outside(breaker):
+            yield
+
+    reading = rows()
+    next(reading)
+    breaker.trip()
+    clock.advance(30)
+    with contextlib.suppress(Down), inside(breaker):
+        reading.close()
+        with pytest.raises(BreakerOpen):  # the probe is out still
+            breaker.__enter__()
+        fail()
+    assert breaker.state == "open"
+
+
+@pytest.mark.parametrize("inside", NESTED_BY)
+@pytest.mark.parametrize("outside", NESTED_BY)
+def test_a_block_around_ends_its_own_while_a_generators_is_open(outside, inside):
+    breaker, clock = made()
+
+    def rows():
+        with inside(breaker):
+            yield
+
+    with outside(breaker):
+        breaker.trip()
+        clock.advance(30)
+        reading = rows()
+        next(reading)
+    assert breaker.state == "half-open"
+    with pytest.raises(StopIteration):
+        next(reading)
+    assert breaker.state == "closed"
+
+
+def test_an_async_generators_block_ends_its_own_and_no_other():
+    async def main():
+        breaker, clock = made()
+
+        async def rows():
+            async with breaker:
+                yield
+
+        reading = rows()
+        await anext(reading)
+        breaker.trip()
+        clock.advance(30)
+        with contextlib.suppress(Down):
+            async with breaker:
+                await reading.aclose()
+                with pytest.raises(BreakerOpen):
+                    breaker.__enter__()
+                fail()
+        return breaker.state
+
+    assert asyncio.run(main()) == "open"
+
+
 def test_a_block_left_in_another_context_loses_no_place_for_ever():
     breaker, clock = made()
     breaker.trip()
@@ -615,8 +709,8 @@ def test_blocks_that_are_never_left_here_are_not_kept_without_end():
         context.run(breaker.__enter__)
     kept, block = 0, context[breaker_module._entered]
     while block is not None:
-        kept, block = kept + 1, block[breaker_module.BELOW]
-    assert kept <= breaker_module._DEEPEST
+        kept, block = kept + 1, block[entered.BELOW]
+    assert kept <= entered.DEEPEST
 
 
 # -- by hand, and hooks
@@ -774,6 +868,8 @@ WRONG = [
     ({"on": ()}, ValueError, "so it would never open: name what does, or slow_call"),
     ({"ignore": asyncio.CancelledError}, TypeError, "ignore must be a subclass of Exception"),
     ({"on_change": 3}, TypeError, r"on_change must be a function, called as on_change\(breaker, old, new\), not 3"),
+    ({"on": lambda error: True}, TypeError, "a function may be given to a retry's `on`, not here"),
+    ({"on": "x"}, TypeError, "on must be a subclass of Exception or a tuple of such, not 'x'$"),
     ({"on_change": later}, TypeError, "on_change must be a plain function, .*: nobody would await it"),
     ({"timer": 3}, TypeError, "timer must be a function that returns seconds"),
 ]

@@ -276,6 +276,29 @@ def test_without_a_thread_to_be_had_it_is_a_miss_and_the_hooks_are_told_later(pe
         assert peer.told == [("lost", "peer")]
 
 
+SHORT_OF_THREADS = """
+import threading
+import perfkit
+beaten = threading.Event()
+heartbeat = perfkit.Heartbeat(beaten.set, every=0.01, name="peer")
+threading.stack_size(1 << 47)  # more than there is room for: no thread can be started
+try:
+    heartbeat.start()
+except RuntimeError as error:
+    assert str(error).startswith("heartbeat 'peer' can't beat: no thread is to be had for it"), error
+else:
+    raise AssertionError("it says that it beats")
+assert not heartbeat.is_running
+threading.stack_size(0)
+with heartbeat:
+    assert beaten.wait(20)
+"""
+
+
+def test_one_that_no_thread_is_to_be_had_for_says_so_and_may_be_started_later():
+    subprocess.run([sys.executable, "-W", "error", "-c", SHORT_OF_THREADS], check=True, timeout=60)
+
+
 def test_stats(peer):
     heartbeat = peer.heartbeat()
     before = heartbeat.stats()
@@ -334,8 +357,11 @@ def test_what_a_hook_raised_is_said(peer, eventually):
         (lambda heartbeat: tell(), "nobody would await"),
     ]:
         with peer.heartbeat(on_lost=hook, every=30, misses=1) as heartbeat:
-            eventually(lambda heartbeat=heartbeat: (heartbeat.last_error or "").startswith("on_lost() raised "))
-        assert says in heartbeat.last_error
+            eventually(lambda heartbeat=heartbeat: heartbeat.last_hook_error is not None)
+        assert heartbeat.last_hook_error == heartbeat.stats().last_hook_error
+        assert heartbeat.last_hook_error.startswith("on_lost() raised ")
+        assert says in heartbeat.last_hook_error
+        assert heartbeat.last_error == "beat() returned False"
 
 
 def test_a_coroutine_is_no_function(peer):
@@ -678,7 +704,11 @@ WRONG = [
     ({"timeout": -1}, ValueError, "timeout must be more than 0 seconds"),
     ({"misses": 0}, ValueError, "misses must be a whole number from 1"),
     ({"on_lost": 3}, TypeError, r"on_lost must be a function, called as on_lost\(heartbeat\), not 3"),
-    ({"on_back": coroutine_function}, TypeError, "on_back must be a plain function, .*: nobody would await it"),
+    (
+        {"on_back": coroutine_function},
+        TypeError,
+        "on_back must be a plain function where beat is one, .*: make beat a coroutine",
+    ),
     ({"timer": 3}, TypeError, "timer must be a function that returns seconds"),
 ]
 

@@ -119,3 +119,11 @@ def test_bad_options_are_refused_when_it_is_made():
         CircuitBreaker.per_key(probes=0)
     with pytest.raises(TypeError, match="probs"):
         CircuitBreaker.per_key(probs=1)
+
+
+def test_a_group_is_no_block():
+    with (
+        pytest.raises(TypeError, match=r"write `with breakers\(key\):`"),
+        perfkit.CircuitBreaker.per_key(max_keys=5, consecutive=1),
+    ):
+        pass

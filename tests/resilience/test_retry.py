@@ -559,6 +559,8 @@ WRONG = [
     ({"factor": 0.5}, ValueError, "factor must be a number from 1, and finite, not 0.5"),
     ({"budget": 0.1}, TypeError, "budget must be a perfkit.RetryBudget, shared by the calls of a service, not 0.1"),
     ({"on_retry": 3}, TypeError, r"on_retry must be a function, called as on_retry\(event\), not 3"),
+    ({"wait": 10.0}, ValueError, "wait must be at most max_wait, not 10.0 with a max_wait of 5.0"),
+    ({"on": ()}, ValueError, "on=\\(\\) would have nothing tried again"),
     ({"on_retry": Service.later}, TypeError, "on_retry must be a plain function, .*: nobody would await it"),
     ({"on": Service.later}, TypeError, "on must be a plain function"),
     ({"on": [OSError, KeyError]}, TypeError, r"on must be .* \(write on=\(OSError, KeyError\)\)$"),
@@ -614,3 +616,54 @@ def test_call_is_given_the_function_and_not_its_result():
 def test_a_budget_says_what_it_allows(options, error, message):
     with pytest.raises(error, match=message):
         perfkit.RetryBudget(**options)
+
+
+def test_a_plain_loop_in_a_coroutine_does_not_stop_the_event_loop():
+    async def plainly(retry):
+        flaky = Flaky(OSError("first"), "done")
+        for attempt in retry:
+            with attempt:
+                flaky()
+
+    with pytest.raises(RuntimeError, match="in a coroutine write `async for`") as caught:
+        asyncio.run(plainly(perfkit.retry(on=OSError)))
+    assert str(caught.value.__cause__) == "first"
+    asyncio.run(plainly(perfkit.retry(on=OSError, sleep=lambda seconds: None)))
+    asyncio.run(plainly(perfkit.retry(on=OSError, wait=0.0)))
+
+
+def test_a_plain_loop_beside_an_event_loop_is_nobodys_business():
+    """As in a notebook, where one runs all the time."""
+
+    async def cell():
+        return in_blocks(perfkit.retry(on=OSError, wait=0.001), Flaky(OSError("first"), "done"))
+
+    assert asyncio.run(cell()) == "done"
+
+
+def test_what_is_entered_by_mistake_says_what_to_write():
+    retry = perfkit.retry(on=OSError)
+    with pytest.raises(TypeError, match=r"write `for attempt in retry\(\.\.\.\):`, and `with attempt:`"), retry:
+        pass
+
+    async def enter(made):
+        async with made:
+            pass
+
+    with pytest.raises(TypeError, match=r"write `async for attempt in retry\(\.\.\.\):`"):
+        asyncio.run(enter(retry))
+    with pytest.raises(TypeError, match="entered by `with attempt:`, in a coroutine too"):
+        asyncio.run(enter(next(iter(retry))))
+
+
+def test_an_open_breaker_is_given_as_the_reason():
+    breaker = perfkit.CircuitBreaker(consecutive=1, name="prices")
+
+    @perfkit.retry(on=ConnectionError, wait=0.0)
+    @breaker
+    def ask():
+        raise ConnectionError("refused")
+
+    with pytest.raises(BreakerOpen) as caught:
+        ask()
+    assert ": the breaker is open, after" in caught.value.__notes__[0]

@@ -63,3 +63,17 @@ def test_an_array_of_objects_is_never_loaded():
     forged = msgpack.packb(msgpack.ExtType(7, msgpack.packb(["|O", [1]]) + bytes(8)))
     with pytest.raises(errors.UnpackError, match="never loaded"):
         unpacked(forged)
+
+
+@pytest.mark.parametrize(("kind", "content"), [("bytes_", b"a\0"), ("bytes_", b"\0"), ("str_", "a\0")])
+def test_scalars_that_numpy_would_shorten_are_refused(kind, content):
+    with pytest.raises(errors.PackError, match="ends with NUL"):
+        packed([getattr(np, kind)(content)])
+
+
+@pytest.mark.parametrize(("kind", "content"), [("bytes_", b""), ("bytes_", b"\0a"), ("str_", ""), ("str_", "\0a")])
+def test_scalars_that_it_would_not_are_kept(kind, content):
+    value = getattr(np, kind)(content)
+    again = unpacked(packed(value))
+    assert type(again) is type(value)
+    assert again.tolist() == content

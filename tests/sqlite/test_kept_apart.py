@@ -174,3 +174,78 @@ def test_a_migration_that_is_a_coroutine_function_is_refused(tmp_path):
 
     with pytest.raises(TypeError, match="migration 1 must be SQL, or an ordinary function"):
         perfkit.Database(tmp_path / "a.db", migrations=[migrate])
+
+
+HIDING = [
+    "CREATE TEMP TABLE T (x)",
+    "CREATE TABLE temp.t AS SELECT 1 AS x",
+    "CREATE TEMPORARY VIEW t AS SELECT 1 AS x",
+    "CREATE VIRTUAL TABLE temp.t USING fts5(x)",
+    "ALTER TABLE mine RENAME TO t",
+    "ALTER TABLE t RENAME TO mine",
+    "CREATE TABLE mine (x)",
+]
+
+
+def by_execute(db, sql):
+    db.execute(sql)
+
+
+def by_run(db, sql):
+    db.run(lambda conn: conn.execute(sql))
+
+
+def by_transaction(db, sql):
+    with db.transaction() as tx:
+        tx.execute(sql)
+
+
+@pytest.mark.parametrize("how", [by_execute, by_run, by_transaction])
+@pytest.mark.parametrize("sql", HIDING)
+def test_a_temporary_table_hides_none_that_stays(db, how, sql):
+    db.execute("CREATE TEMP TABLE mine (x)")
+    with pytest.raises(errors.TransactionRefused, match="hide the database's own"):
+        how(db, sql)
+    db.execute("INSERT INTO t VALUES (1)")
+    assert count(db) == 1
+
+
+def test_nor_where_many_share_a_transaction(tmp_path):
+    async def main():
+        async with perfkit.AsyncDatabase(tmp_path / "a.db", migrations=["CREATE TABLE t (x)"]) as db:
+            good = [db.execute("INSERT INTO t VALUES (?)", (n,)) for n in range(10)]
+            good.insert(5, db.execute("CREATE TEMP TABLE t (x)"))
+            done = await asyncio.gather(*good, return_exceptions=True)
+            assert isinstance(done.pop(5), errors.TransactionRefused)
+            assert await db.fetch_value("SELECT count(*) FROM t") == len(done)
+
+    asyncio.run(main())
+
+
+def test_temporary_tables_of_other_names_are_the_writer_s(db):
+    db.execute("CREATE TEMP TABLE mine (x INTEGER PRIMARY KEY AUTOINCREMENT)")
+    db.execute("CREATE TABLE theirs (x INTEGER PRIMARY KEY AUTOINCREMENT)")  # each has a table of numbers beside it
+    db.execute("INSERT INTO mine DEFAULT VALUES")
+    db.execute("INSERT INTO t SELECT x FROM mine")
+    assert count(db) == 1
+    db.run(lambda conn: [conn.execute(sql) for sql in ("CREATE TEMP TABLE t (y)", "DROP TABLE temp.t")])
+    db.execute("DROP TABLE mine")
+    db.execute("CREATE TABLE mine (x)")
+
+
+@pytest.mark.parametrize("fetch", ["fetch_all", "fetch_one", "fetch_value"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO t VALUES (2) RETURNING x",
+        "/* a */ DELETE FROM t RETURNING x",
+        "WITH n(x) AS (SELECT 2) INSERT INTO t SELECT x FROM n RETURNING x",
+    ],
+)
+def test_what_fetches_in_a_transaction_only_reads(db, fetch, sql):
+    with db.transaction() as tx:
+        tx.execute("INSERT INTO t VALUES (1)")
+        with pytest.raises(sqlite3.OperationalError, match=r"only read: use execute\(\)"):
+            getattr(tx, fetch)(sql)
+        assert tx.fetch_value("WITH n(x) AS (SELECT 1) SELECT t.x FROM t, n") == 1
+    assert count(db) == 1

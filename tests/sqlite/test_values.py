@@ -223,3 +223,12 @@ def test_nothing_but_an_unpack_error_comes_of_foreign_bytes(code, form):
 
 def test_another_program_s_timestamp_is_a_datetime():
     assert unpacked(msgpack.packb(msgpack.Timestamp(5))) == datetime(1970, 1, 1, 0, 0, 5, tzinfo=UTC)
+
+
+def test_where_a_list_is_in_itself_is_short():
+    inner = []
+    inner.append(inner)
+    with pytest.raises(errors.PackError, match="in itself") as caught:
+        packed({"a": inner})
+    assert caught.value.where.startswith("the value['a'][0][0]")
+    assert len(caught.value.where) < 100

@@ -39,7 +39,7 @@ def report() -> None:
     assert_type(found.loaded, LazyReport)
     for each in found:
         assert_type(each, LazyImport)
-        assert_type(each.state, Literal["lazy", "loaded", "failed"])
+        assert_type(each.state, Literal["lazy", "loaded", "failed", "eager"])
         assert_type(each.seconds, float | None)
         assert_type(each.rss_bytes, int | None)
         assert_type(each.used_at, str | None)

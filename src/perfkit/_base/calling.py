@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-__all__ = ["named", "refusing"]
+__all__ = ["check_takes", "named", "refusing"]
 
 
 def named(function: F, name: str, **annotations: str) -> F:
@@ -28,6 +28,20 @@ def named(function: F, name: str, **annotations: str) -> F:
     made.__doc__, made.__module__, made.__qualname__ = function.__doc__, function.__module__, name
     copy: F = made
     return copy
+
+
+def check_takes(function: Callable[..., object], name: str, call: str, arguments: int) -> None:
+    """Raise TypeError for a function that shows that it can't be called with so many; ``call`` says how it would be."""
+    from inspect import signature
+
+    try:
+        shown = signature(function)
+    except (TypeError, ValueError):  # some that are written in C
+        return
+    try:
+        shown.bind(*[None] * arguments)
+    except TypeError as error:
+        raise TypeError(f"{name} is called as {call}, which {function!r} doesn't take: {error}") from None
 
 
 def refusing(refuse: Callable[[tuple[Any, ...], dict[str, Any]], None]) -> Callable[[F], F]:

@@ -1,4 +1,4 @@
-"""Raising one error to several callers: copies, and tracebacks that keep nothing alive."""
+"""Raising one error to several callers: copies, and tracebacks that keep nothing alive; and what is said of errors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["annotate", "described", "outlined", "to_raise", "without_frames"]
 
-_WIDE = 200
-
 _LONGEST = 20  # errors that led to one another
+_WIDE = 200  # characters of one that is described
 
 
 def without_frames(error: E) -> E:
@@ -54,6 +53,16 @@ def annotate(error: BaseException, heading: str, note: str) -> None:
     if earlier:
         error.__notes__ = [other for other in earlier if not other.startswith(heading)]
     error.add_note(note)
+
+
+def described(error: BaseException) -> str:
+    """Return an error in one line that is not too long."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 (its own error is of no interest here)
+        text = ""
+    line = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+    return line if len(line) <= _WIDE else f"{line[: _WIDE - 1]}…"
 
 
 def _twin(error: E) -> E:
@@ -132,13 +141,3 @@ def _blank() -> Iterator[None]:
 
 # One entry of a table of lines: 8 instructions, without columns, on the first line (CPython's Objects/locations.md).
 _ONE_LINE = bytes([0x80 | 13 << 3 | 7, 0])
-
-
-def described(error: BaseException) -> str:
-    """Return an error in one line that is not too long."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 (its own error is of no interest here)
-        text = ""
-    line = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
-    return line if len(line) <= _WIDE else f"{line[: _WIDE - 1]}…"

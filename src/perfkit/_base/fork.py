@@ -9,9 +9,7 @@ import weakref
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol, TypeVar
-
-    T = TypeVar("T")
+    from typing import Any, Protocol
 
     class Forkable(Protocol):
         """An object that survives a fork by being told of it."""
@@ -52,18 +50,21 @@ def around(thing: "ForkableWithCare") -> None:
     _told_before[key] = weakref.ref(thing, lambda _: _told_before.pop(key, None))
 
 
-def _each(told: "dict[int, weakref.ref[T]]", tell: "Callable[[T], object]") -> None:
-    """Tell all of them; if that fails for some, for the others nevertheless. Python reports what is raised then."""
-    failed: BaseException | None = None
+def _each(told: "dict[int, weakref.ref[Any]]", tell: "Callable[[Any], object]") -> None:
+    """Tell each of them. One that fails keeps no other from being told: Python reports what is raised here, at the end.
+
+    It is not logged: in the child, logging's locks may not have been made anew yet.
+    """
+    errors: list[BaseException] = []
     for reference in list(told.values()):
         thing = reference()
         try:
             if thing is not None:
                 tell(thing)
-        except BaseException as error:  # noqa: BLE001 (raised below)
-            failed = failed or error
-    if failed is not None:
-        raise failed
+        except BaseException as error:  # noqa: BLE001 (an interrupt, too: nobody is above a fork's hooks to get it)
+            errors.append(error)
+    if errors:
+        raise BaseExceptionGroup("not all could follow a fork", errors)
 
 
 # How many forks this process has begun, and how many are over. What was made while they were equal, no child has a copy
@@ -81,8 +82,7 @@ def _begin() -> None:
 def _end() -> None:
     global ended  # noqa: PLW0603 (the process's own count)
     ended += 1
-    if begun == ended:
-        _each(_told_before, lambda thing: thing._after_fork_in_parent())
+    _each(_told_before, lambda thing: begun == ended and thing._after_fork_in_parent())
 
 
 def _end_in_child() -> None:

@@ -164,8 +164,14 @@ class Histogram:
         from perfkit._base.latency_summary import LatencySummary
 
         still = self.copy()
-        p50, p95, p99, p999 = still._percentiles(50, 95, 99, 99.9)
-        return LatencySummary(still.count, still.mean, p50, p95, p99, p999, still.max)
+        p50, p90, p95, p99, p999 = still._percentiles(50, 90, 95, 99, 99.9)
+        return LatencySummary(still.count, still.mean, p50, p90, p95, p99, p999, still.max)
+
+    def count_within(self, seconds: float) -> int:
+        """Return how many durations were at most ``seconds``, and those in its bucket, which may be 1/64 longer."""
+        if seconds >= self._max:
+            return self.count
+        return sum(self._counts[: _bucket_of(seconds) + 1])
 
     def to_dict(self) -> "dict[str, Any]":
         """Return the histogram as JSON can hold it; `from_dict` makes an equal one of that.
@@ -189,6 +195,13 @@ class Histogram:
         return made
 
 
+def _bucket_of(seconds: float) -> int:
+    """Return the bucket of a duration, 0 or more and less than infinite."""
+    bucket = floor(seconds * 1e9)
+    shift = bucket.bit_length() - 7
+    return min((shift << 6) + (bucket >> shift) if shift > 0 else bucket, LAST)
+
+
 def bounds(bucket: int) -> "tuple[float, float]":
     """Return where a bucket starts and where the next one does, in nanoseconds. The last one has no end."""
     if bucket == LAST:
@@ -208,14 +221,17 @@ class LatencyRecorder:
     read may miss what is being recorded at that moment, nothing else, and waits for nobody. A forked child starts with
     the counts it inherited and counts on by itself.
 
+    Whoever counts in every nanosecond calls ``local.record(seconds)`` itself, as `record` does, and ``join()(seconds)``
+    where that has no such attribute yet.
+
     Cost: `record` about 170 ns (CPython 3.11); a thread's first one, a read for each thread alive, and folding one that
     has ended some 30 µs each.
     """
 
-    __slots__ = ("__weakref__", "_local", "_lock", "_state")
+    __slots__ = ("__weakref__", "_lock", "_state", "local")
 
     def __init__(self) -> None:
-        self._local = threading.local()
+        self.local = threading.local()
         self._lock = threading.Lock()
         # What ended threads counted, and the threads alive. Replaced as a whole, so that neither a read nor a fork ever
         # meets a histogram that is in both or in neither.
@@ -225,17 +241,17 @@ class LatencyRecorder:
     def record(self, seconds: float) -> None:
         """Count one duration for this thread; see `Histogram.record`."""
         try:
-            record = self._local.record
+            record = self.local.record
         except AttributeError:
-            record = self._join()
+            record = self.join()
         record(seconds)
 
-    def _join(self) -> "Callable[[float], None]":
+    def join(self) -> "Callable[[float], None]":
         """Give this thread a histogram, and fold those of threads that have ended."""
         mine = Histogram()
         # Only the thread's local data holds this bound method, so it dies with the thread, whoever started that. It is
         # set before the lock is taken: a finaliser that runs in there and records finds it, and doesn't come here too.
-        self._local.record = record = mine.record
+        self.local.record = record = mine.record
         with self._lock:
             ended, alive = _folded(*self._state)
             self._state = ended, (*alive, (weakref.ref(record), mine))
@@ -249,6 +265,12 @@ class LatencyRecorder:
     def summary(self) -> "LatencySummary":
         """Return the figures that tables show, over all threads."""
         return self.histogram().summary()
+
+    def merge(self, histogram: Histogram) -> None:
+        """Count here what another histogram has counted, which stays as it is."""
+        with self._lock:
+            ended, alive = self._state
+            self._state = _merged(ended, (histogram,)), alive
 
     def _after_fork_in_child(self) -> None:
         self._lock = threading.Lock()

@@ -14,6 +14,7 @@ class LatencySummary:
     count: int
     mean: float
     p50: float
+    p90: float
     p95: float
     p99: float
     p999: float

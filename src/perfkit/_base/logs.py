@@ -15,7 +15,7 @@ class _Nobody:
     def info(self, *said: object, **more: object) -> None:
         """Say nothing."""
 
-    warning = error = exception = info
+    debug = warning = error = exception = info
 
 
 _silence: dict[str, logging.Handler] = {}
@@ -24,11 +24,13 @@ _silence: dict[str, logging.Handler] = {}
 def logger(part: str | None = None) -> logging.Logger:
     """Return a part's logger, or the one above all. Logging is loaded when there is something to say.
 
+    Where it can't be loaded nothing is said: no caller gets an error because of what there is to say of another.
+
     The one above all has a handler that does nothing. Without one, Python itself would print warnings on stderr.
     """
     try:
         import logging
-    except Exception:  # noqa: BLE001 (the interpreter is ending, or has no descriptor left: whatever is logged matters less)
+    except Exception:  # noqa: BLE001 (the interpreter is ending, or there are no more files to be opened: say nothing)
         return _Nobody()  # type: ignore[return-value]  # has of a logger what we call
 
     top = logging.getLogger("perfkit")

@@ -40,14 +40,13 @@ class Alarm:
         self._context = copy_context()
         self._turn = 0  # of several times this was set for, the one that counts
 
-    def set(self, delay: float) -> None:
+    def set(self, delay: float) -> bool:
         """Ring in so many seconds, and not when it was set for before. From any thread, and from a finaliser.
 
-        Raises RuntimeError if the maintenance thread has to be started and no thread is to be had. Then it rings once
-        another alarm has started it.
+        False if no thread is to be had. Then it rings once there is one, for which the next alarm that is set tries.
         """
         self._turn = turn = next(_turns)
-        _thread.add(time.monotonic() + delay, turn, self)
+        return _thread.add(time.monotonic() + delay, turn, self)
 
     def cancel(self) -> None:
         """Don't ring. It may be ringing at this moment."""
@@ -69,34 +68,41 @@ class _Thread:
     _added: SimpleQueue[Time]
     _times: _Times
     _is_running: bool
+    _is_starting: bool
 
     def __init__(self) -> None:
         self._after_fork_in_child()
         fork.after_in_child(self)
 
-    def add(self, when: float, turn: int, alarm: Alarm) -> None:
+    def add(self, when: float, turn: int, alarm: Alarm) -> bool:
         self._added.put((when, turn, weakref.ref(alarm)))
-        if not self._is_running:
-            self._start()
+        return self._is_running or self._start()
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Start it; False if no thread is to be had. Who else wants it waits for that, but for a finaliser in here."""
         beginning = Beginning()
         with self._lock:
-            if self._is_running:
-                return
-            self._is_running = True
+            if self._is_running or self._is_starting:
+                return True
+            self._is_starting = True
             try:
                 beginning.start(self._times.ring, "perfkit-maintenance")
-            except BaseException:
+                self._is_running = True
+            except BaseException as error:
                 self._is_running = not beginning.called_off()
-                raise
+                if not isinstance(error, RuntimeError):
+                    raise
+                # the interpreter is ending, or there are no more threads: the next alarm tries again
+            finally:
+                self._is_starting = False
+            return self._is_running
 
     def _after_fork_in_child(self) -> None:
         """The thread didn't survive, and the alarms were the parent's; who wants some in the child sets them anew."""
         self._lock = threading.RLock()  # re-entrant: a finaliser may set an alarm
         self._added = SimpleQueue()  # whose put() a finaliser may call, wherever it strikes
         self._times = _Times(self._added)
-        self._is_running = False
+        self._is_running = self._is_starting = False
 
 
 class _Times:

@@ -11,6 +11,7 @@ from random import random
 
 from perfkit import registry
 from perfkit._base import fork
+from perfkit._base.checks import check_callable, check_name, check_timer
 from perfkit._base.overloading import overload
 from perfkit._base.sizes import parse_size
 from perfkit.caching import limits
@@ -113,10 +114,10 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         timer: Callable[[], float] = time.monotonic,
         name: str | None = None,
     ) -> None:
-        limits.check_callable(getsizeof, "getsizeof", "getsizeof(value)")
-        limits.check_callable(sizeof, "sizeof", "sizeof(key_or_value)")
-        limits.check_callable(on_evict, "on_evict", "on_evict(key, value, cause)")
-        limits.check_timer(timer)
+        check_callable(getsizeof, "getsizeof", "getsizeof(value)")
+        check_callable(sizeof, "sizeof", "sizeof(key_or_value)")
+        check_callable(on_evict, "on_evict", "on_evict(key, value, cause)", arguments=3)
+        check_timer(timer)
         if getsizeof is not None:
             self.getsizeof = getsizeof
         self._max_bytes = limits.parse_bytes(max_bytes)
@@ -133,7 +134,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             limits.refuse_without_ttl(jitter=jitter)
         self._timer = timer
         self._on_evict = on_evict
-        self.name = limits.check_name(name) or f"cache-{next(_numbers)}"
+        self.name = check_name(name) or f"cache-{next(_numbers)}"
         self._open()
 
     def _open(self) -> None:
@@ -307,7 +308,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             entry[HITS] += 1
             value: V = entry[VALUE]
             return value
-        limits.check_callable(loader, "loader", "loader()")
+        check_callable(loader, "loader", "loader()", arguments=None)
         self._store.count_miss()
         loaded: V = run(self._loading(key, ttl, tags), loader)
         return loaded
@@ -326,7 +327,7 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
             entry[HITS] += 1
             value: V = entry[VALUE]
             return value
-        limits.check_callable(loader, "loader", "loader(), to be awaited")
+        check_callable(loader, "loader", "loader(), to be awaited", arguments=None)
         self._store.count_miss()
         loaded: V = await arun(self._loading(key, ttl, tags), loader)
         return loaded

@@ -236,7 +236,9 @@ class _InClassBody:
             self._owner = owner
             self._made = cached_method(self.__wrapped__, self._options, owner)  # for whoever took this object before
             self._hand_over(self._made)
-        method: Any = classmethod(self._made) if name in _CLASSMETHODS else self._made  # type: ignore[arg-type]
+        method: Any = self._made
+        if name in _CLASSMETHODS:
+            method = classmethod(method)
         type.__setattr__(owner, name, method)  # past a metaclass that refuses
 
     def _hand_over(self, made: Callable[..., Any]) -> None:

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     CheckedTtl: TypeAlias = "float | ComputedTtl | None"
 
 __all__ = [
-    "check_callable",
     "check_jitter",
     "check_maxsize",
-    "check_name",
     "check_seconds",
     "check_ttl",
     "count_limit",
@@ -136,22 +134,3 @@ def refuse_without_ttl(**given: float | None) -> None:
     for name, value in given.items():
         if value:
             raise ValueError(f"{name} needs a ttl: without one nothing expires")
-
-
-def check_name(name: object) -> str | None:
-    """Return a name, or None."""
-    if name is not None and not isinstance(name, str):
-        raise TypeError(f"name must be a string, not {name!r} ({type(name).__name__})")
-    return name
-
-
-def check_callable(function: object, name: str, call: str) -> None:
-    """Raise TypeError unless ``function`` is None or can be called; ``call`` shows how it would be."""
-    if function is not None and not callable(function):
-        raise TypeError(f"{name} must be a function, called as {call}, not {function!r}")
-
-
-def check_timer(timer: object) -> None:
-    """Raise TypeError unless ``timer`` can be called."""
-    if not callable(timer):
-        raise TypeError(f"timer must be a function that returns seconds, such as time.monotonic, not {timer!r}")

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 
+from perfkit._base.checks import check_callable, check_timer
 from perfkit.caching import limits
 from perfkit.caching.tags import check_tags
 
@@ -55,10 +56,10 @@ class Options:
         on_evict: Callable[[Any, Any, Any], object] | None = None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        limits.check_callable(key, "key", "key(*args, **kwargs)")
-        limits.check_callable(cache_if, "cache_if", "cache_if(value)")
-        limits.check_callable(on_evict, "on_evict", "on_evict(key, value, cause)")
-        limits.check_timer(timer)
+        check_callable(key, "key", "key(*args, **kwargs)", arguments=None)
+        check_callable(cache_if, "cache_if", "cache_if(value)")
+        check_callable(on_evict, "on_evict", "on_evict(key, value, cause)", arguments=3)
+        check_timer(timer)
         self.maxsize = limits.check_maxsize(maxsize)
         self.max_bytes = limits.parse_bytes(max_bytes)
         self.ttl = limits.check_ttl(ttl)

@@ -49,6 +49,9 @@ class CacheStats:
     load_failures: int
     load_time: LatencySummary
 
+    GAUGES = frozenset({"size", "maxsize", "bytes", "max_bytes"})
+    COLUMNS = ("hits", "misses", "hit_ratio", "size", "bytes", "evicted", "expired", "load_failures", "load_time")
+
     @property
     def hit_ratio(self) -> float:
         """Hits over reads, from 0 to 1; 0 if there were none."""

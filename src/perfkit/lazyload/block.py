@@ -12,9 +12,9 @@ import os
 import sys
 
 from perfkit.lazyload import native, proxy
-from perfkit.lazyload.finding import exists
+from perfkit.lazyload.finding import exists, is_module
 from perfkit.lazyload.ledger import Record, ledger
-from perfkit.lazyload.loading import is_eager, is_partial
+from perfkit.lazyload.loading import carry_out, is_eager, is_partial
 from perfkit.lazyload.names import absolute
 
 TYPE_CHECKING = False
@@ -32,20 +32,33 @@ class lazy_imports:  # noqa: N801 (it is used as a function)
     ``import a``, ``import a.b``, ``import a.b as c`` and ``from a import module`` (also relative) bind what
     `perfkit.lazy` returns. Type checkers and editors see ordinary imports. What is loaded already is bound as it is.
 
-    ``from a import b`` is an ordinary import where b is not a module of package a; so is ``from a import *``. Before
-    Python 3.15 nothing can stand in for any object. From there on the interpreter's own lazy imports do the work, and
-    these wait as well.
+    ``from a import b`` is an ordinary import where b is not a module of package a, or where ``a/__init__.py`` gives the
+    name to something else, too; so is ``from a import *``. Before Python 3.15 nothing can stand in for any object. From
+    there on the interpreter's own lazy imports do the work, and these wait as well. `lazy_report` lists what has not
+    waited as ``"eager"``.
 
     Only the statements of the block itself are concerned: no import in a function or class body, in modules that are
     imported meanwhile, in other threads. After the block, however it is left, `builtins.__import__` is what it was.
     With ``PERFKIT_EAGER=1`` in the environment the block does nothing.
 
-    Raises RuntimeError in a function or class: a local variable could not become the module.
+    Raises RuntimeError in a function or class, where a local variable could not become the module, and if this very
+    block is open already.
 
-    Thread-safe. Cost: some microseconds an import; for ``from a import b`` what it takes to look for the file a/b.
+    Thread-safe. Cost: some microseconds an import; for ``from a import b`` what it takes to look for the file a/b, and
+    to read ``a/__init__.py`` where that has the name b in it.
     """
 
+    _frame: FrameType | None = None
+
+    if not TYPE_CHECKING:  # type checkers know what a class without arguments is
+
+        def __init__(self, *decorated: object) -> None:
+            if decorated:
+                raise TypeError("lazy_imports is a block, no decorator: write `with perfkit.lazy_imports():`")
+
     def __enter__(self) -> None:
+        if self._frame is not None:
+            raise RuntimeError("this block is open already: write `with perfkit.lazy_imports():` for another one")
         frame = sys._getframe(1)
         if frame.f_locals is not frame.f_globals:
             raise RuntimeError(
@@ -53,7 +66,7 @@ class lazy_imports:  # noqa: N801 (it is used as a function)
                 "or write `name = perfkit.lazy('name')`"
             )
         self._names = frame.f_globals
-        self._frame: FrameType | None = frame
+        self._frame = frame
         self._thread = _thread.get_ident()
         self._tops: list[proxy.LazyModule] = []
         self._natively = native.Natively(self._names) if native.is_there and not is_eager() else None
@@ -68,7 +81,6 @@ class lazy_imports:  # noqa: N801 (it is used as a function)
     def __exit__(self, *_: object) -> None:  # a bool would have type checkers doubt that the names are bound
         if self._natively:
             self._natively.end()
-            return
         try:
             _close(self)
         except BaseException:  # an interrupt
@@ -82,18 +94,19 @@ class lazy_imports:  # noqa: N801 (it is used as a function)
     def _is_over(self) -> bool:
         """Tell whether the module has left the block without telling: an interrupt struck where `__exit__` began."""
         try:
-            if self._frame is not None:
+            if self._frame is not None and not _is_suspended(self._frame):
                 self._frame.clear()
+                return True
         except RuntimeError:  # it is being executed
             return False
-        return True
+        return self._frame is None
 
     def _declare(self, name: str, fromlist: Sequence[str], level: int, frame: FrameType) -> Any:
         """Return what a statement is to bind from, None if it is to be an ordinary import."""
         full = absolute(name, level, _package(self._names)) if level else name
         if fromlist:
             return _members(full, fromlist, self._names, frame)
-        if full in sys.modules:
+        if full in sys.modules or _is_surely_missing(full):
             return None
         top = _branch(full, _record(full, frame), self._names)
         self._tops.append(top)
@@ -110,7 +123,7 @@ class _Hook:
         self,
         name: str,
         globals: dict[str, Any] | None = None,  # noqa: A002 (the names that `__import__` has)
-        locals: dict[str, Any] | None = None,  # noqa: A002
+        locals: dict[str, Any] | None = None,  # noqa: A002 (likewise)
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> Any:
@@ -120,6 +133,8 @@ class _Hook:
             found = block and block._declare(name, fromlist or (), level, frame)
             if found is not None:
                 return found
+            if block and fromlist:
+                return _at_once(name, level, frame, lambda: self.before(name, globals, locals, fromlist, level))
         return self.before(name, globals, locals, fromlist, level)
 
 
@@ -127,17 +142,16 @@ class _Hook:
 # or goes, never while anything is imported; it is re-entrant, for a signal handler may open a block, too.
 _blocks: tuple[lazy_imports, ...] = ()
 _lock = _thread.RLock()
-_hook: Any = None
 
 
 def _open(block: lazy_imports) -> None:
-    global _blocks, _hook  # noqa: PLW0603 (as there is one `builtins.__import__`)
+    global _blocks  # noqa: PLW0603 (as there is one `builtins.__import__`)
     with _lock:
         _blocks = (block, *_blocks)
-        if _hook is None or builtins.__import__ is not _hook:
+        if type(builtins.__import__) is not _Hook:
             # Another one each time: one that somebody else has wrapped in the meantime must go on to where it did.
-            _hook = _Hook(builtins.__import__)
-            builtins.__import__ = _hook
+            hook: Any = _Hook(builtins.__import__)
+            builtins.__import__ = hook
 
 
 def _close(block: lazy_imports) -> None:
@@ -146,19 +160,15 @@ def _close(block: lazy_imports) -> None:
 
 
 def _keep(blocks: Sequence[lazy_imports]) -> None:
-    global _blocks, _hook  # noqa: PLW0603
+    global _blocks  # noqa: PLW0603 (likewise)
     _blocks = tuple(blocks)
-    if _blocks or _hook is None:
-        return
-    hook, _hook = _hook, None
-    before = hook.before
-    if builtins.__import__ is hook:
-        builtins.__import__ = before
+    while not _blocks and isinstance(hook := builtins.__import__, _Hook):  # several, if one was wrapped for a while
+        builtins.__import__ = hook.before
 
 
 def _after_fork_in_child() -> None:
     """Forget the blocks of threads that the child doesn't have, and a lock that one of them may have held."""
-    global _lock  # noqa: PLW0603
+    global _lock  # noqa: PLW0603 (the one that a thread of the parent may hold must not be used again)
     _lock = _thread.RLock()
     _keep([block for block in _blocks if block._thread == _thread.get_ident()])
 
@@ -175,8 +185,33 @@ def _package(names: dict[str, Any]) -> str:
     return str(package)
 
 
+def _is_suspended(frame: FrameType) -> bool:
+    """Tell whether a frame waits for being resumed, as a cell of a notebook does that awaits at its top level.
+
+    Clearing it would close it, before Python 3.13.
+    """
+    from opcode import opmap
+
+    return frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] == opmap["YIELD_VALUE"]
+
+
 def _record(name: str, frame: FrameType) -> Record:
     return ledger.record(name, frame.f_code.co_filename, frame.f_lineno)
+
+
+def _at_once(name: str, level: int, frame: FrameType, importing: Callable[[], Any]) -> Any:
+    """Carry out a statement of a block that can't wait, and note that, unless the module is there already."""
+    full = absolute(name, level, _package(frame.f_globals)) if level else name
+    if full in sys.modules:
+        return importing()
+    record = _record(full, frame)
+    record.is_eager = True
+    return carry_out(record, lambda _: importing())
+
+
+def _is_surely_missing(full: str) -> bool:
+    """Tell whether a package that is loaded has no such module, so that importing it fails at once."""
+    return full.partition(".")[0] in sys.modules and exists(full) is False
 
 
 def _branch(full: str, record: Record, names: dict[str, Any]) -> proxy.LazyModule:
@@ -194,12 +229,12 @@ def _branch(full: str, record: Record, names: dict[str, Any]) -> proxy.LazyModul
 
 
 def _declared_before(root: str, record: Record, names: dict[str, Any]) -> proxy.LazyModule | None:
-    """Return the proxy that the module has under that name, which then stands for this declaration too."""
+    """Return the proxy that the module itself has made under that name, which then stands for this declaration too."""
     found = names.get(root)
     if not proxy.is_lazy(found):
         return None
     state = proxy.state_of(found)
-    if state.module is not None or state.name != root:
+    if state.names is not names or state.name != root:  # it was made elsewhere, or is loaded
         return None
     state.records.append(record)
     return found
@@ -212,12 +247,12 @@ class _Members:
 def _members(package: str, wanted: Sequence[str], names: dict[str, Any], frame: FrameType) -> _Members | None:
     """Return the modules of a package, each lazy unless it is there, None if one of the names is no module."""
     found = _Members()
-    there = vars(sys.modules[package]) if package in sys.modules else {}
+    there = getattr(sys.modules.get(package), "__dict__", {})
     for name in wanted:
         full = f"{package}.{name}"
         if name in there and not proxy.is_lazy(there[name]) and not is_partial(there[name]):
             setattr(found, name, there[name])
-        elif name != "*" and exists(full):
+        elif name != "*" and is_module(package, name):
             record = _record(full, frame)
             record.is_from = True
             setattr(found, name, proxy.make(full, record, names))

@@ -27,9 +27,11 @@ def lazy(name: str, *, hint: str | None = None, require: str | None = None, chec
     Args:
         name: the module, absolute, such as ``"scipy.stats"``; that one is returned, not ``scipy``.
         hint: what to do if it is missing; the error says it.
-        require: a package and its versions, such as ``"numpy>=2,<3"``. Compared with the metadata of what is installed,
-            before anything is imported, at the first use.
-        check: look now whether there is such a module, and what ``require`` asks for, without importing it.
+        require: a package, as pip names it, and its versions, such as ``"numpy>=2,<3"``. Compared with the metadata of
+            what is installed, before anything is imported, at the first use. One whose marker doesn't hold here
+            (``"; python_version < '3.12'"``) asks for nothing.
+        check: look now whether there is such a module, and what ``require`` asks for, without importing it. What only
+            the import of a module above it would tell is left to the first use.
 
     Returns:
         Type checkers take it for ``Any``; ``with perfkit.lazy_imports():`` keeps types.
@@ -40,11 +42,13 @@ def lazy(name: str, *, hint: str | None = None, require: str | None = None, chec
         perfkit.errors.LazyRequirementUnmet: with ``check``, another version is installed.
 
     A use raises LazyModuleNotFound, LazyRequirementUnmet or LazyImportError (all ImportErrors), with the line of the
-    declaration. The next use tries again. What else the module raises while it is executed passes through.
+    declaration. The next use tries again. What else the module raises while it is executed passes through, an
+    ImportError of a class of its own, too.
 
     No use are: asking for its ``__name__``, ``repr()``, ``isinstance(np, ModuleType)``. It is not in ``sys.modules``.
-    With ``PERFKIT_EAGER=1`` in the environment it is imported at once. On Python 3.15 the interpreter's own lazy
-    imports do it, where there is no hint, no require, and the value goes to a name of a module.
+    With ``PERFKIT_EAGER=1`` in the environment it is imported at once, and raises at once if it is missing. On Python
+    3.15 the interpreter's own lazy imports do it, where there is no hint, no require, and the value goes to a name of a
+    module.
 
     Thread-safe, without a lock of its own. Cost: some microseconds, and a tenth of a millisecond at the first use.
     """
@@ -54,9 +58,7 @@ def lazy(name: str, *, hint: str | None = None, require: str | None = None, chec
     module = sys.modules.get(name)
     if module is not None and require is None and not is_partial(module):
         return module
-    record = ledger.record(name, frame.f_code.co_filename, frame.f_lineno)
-    record.hint = hint or ""
-    record.require = require or ""
+    record = ledger.record(name, frame.f_code.co_filename, frame.f_lineno, hint or "", require or "")
     if is_eager():
         return load(record)
     if check:

@@ -6,7 +6,9 @@ __all__ = ["LazyImportError", "LazyModuleNotFound", "LazyRequirementUnmet"]
 
 
 class LazyImportError(PerfkitError, ImportError):
-    """The module could not be imported. What the import itself raised is the ``__cause__``; the next use tries again.
+    """The module could not be imported; the next use tries again.
+
+    What the import itself raised is the ``__cause__`` if some module raised it, so that its traceback says more.
 
     ``module`` is the module that was declared, ``declared_at`` the file and line where, ``hint`` what was said to do
     (``""`` for nothing). ``name`` and ``path`` are the import's, as in any ImportError: ``name`` may be another module

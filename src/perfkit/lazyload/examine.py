@@ -1,34 +1,33 @@
 """`perfkit imports`: runs a program twice, and says what its imports cost and which of them nothing read.
 
-The first run is timed by ``-X importtime``, the second is watched (`perfkit.lazyload.watching`). What the program
+The first run is watched (`perfkit.lazyload.watching`), the second is timed by ``-X importtime``. What the program
 prints goes to stderr.
 """
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from perfkit.lazyload.importtime import Import, cost, every, parse, split, without
+from perfkit.lazyload.importtime import Import, cost, every, inclusive, parse, split, without
+from perfkit.lazyload.running import End, run
 from perfkit.lazyload.unread import Source, Unread, unread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 __all__ = ["Examination", "ExaminationError", "Program", "examine"]
 
-_GRACE = 10.0  # seconds that a program has to end after it was interrupted
-
 
 class ExaminationError(RuntimeError):
-    """The program could not be run or watched; the message says why."""
+    """The program could not be run or watched, or failed; the message says why. ``status`` is what it ended with."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,8 @@ class Program:
 class Examination:
     """What was found: the imports as a tree, the memory that each brought (inclusive), and what nothing read.
 
-    ``costs`` are the seconds of the imports that nothing read, with the packages they are in. ``status`` is what the
-    program ended with.
+    ``costs`` are the seconds of the imports that nothing read, with the packages they are in. ``end`` is how the timed
+    run ended.
     """
 
     program: str
@@ -59,7 +58,7 @@ class Examination:
     rss: Mapping[str, int]
     unread: tuple[Unread, ...]
     costs: tuple[float, ...]
-    status: int
+    end: End
 
     def as_json(self) -> dict[str, Any]:
         """Return everything in it: times in seconds, sizes in bytes."""
@@ -68,7 +67,7 @@ class Examination:
             for each, cost in zip(self.unread, self.costs, strict=True)
         ]
         imports = [self._as_json(each) for each in self.imports]
-        return {"program": self.program, "status": self.status, "imports": imports, "unread": unread}
+        return {"program": self.program, "status": self.end.status, "imports": imports, "unread": unread}
 
     def _as_json(self, each: Import) -> dict[str, Any]:
         return {
@@ -82,22 +81,33 @@ class Examination:
 
 def examine(program: Program, progress: Callable[[str], None], output: TextIO) -> Examination:
     """Run the program twice; what it prints goes to ``output``. Raises ExaminationError."""
-    progress("how long Python itself takes")
-    ordinary, _ = _timed(Program(("-c", "pass")), output)
-    progress("the program, timed")
-    timed, status = _timed(program, output)
+    progress("how long Python itself takes, and perfkit")
+    ordinary, ours = _of_python_and_perfkit(output)
     progress("the program, watched")
     record = _watched(program, output)
-    imports = without(timed, {each.name for each in every(ordinary)})
+    progress("the program, timed")
+    timed, end = _timed(program, output)
+    imports = without(timed, ordinary)
     names = {each.name for each in every(imports)}
     found = [each for each in unread(_sources(record, program), set(record["modules"])) if each.module in names]
-    found.sort(key=lambda each: -cost(imports, each.module))
-    costs = tuple(cost(imports, each.module) for each in found)
+    free = ours if "perfkit" in names else set()  # it is there for being lazy, which is not what should wait
+    price = {each.module: cost(imports, each.module, free, record["stubbed"]) for each in found}
+    found.sort(key=lambda each: -price[each.module])
+    costs = tuple(price[each.module] for each in found)
     words = program.words[1:] if program.words[0] == "-m" else program.words
-    return Examination(words[0], imports, record["rss"], tuple(found), costs, status)
+    return Examination(words[0], imports, inclusive(imports, record["rss"]), tuple(found), costs, end)
 
 
-def _timed(program: Program, output: TextIO) -> tuple[tuple[Import, ...], int]:
+def _of_python_and_perfkit(output: TextIO) -> tuple[set[str], set[str]]:
+    """Return the modules that Python starts with, and those that are loaded for declaring imports lazily."""
+    found, _ = _timed(
+        Program(("-c", "import perfkit; perfkit.lazy, perfkit.lazy_imports, perfkit.attach_stub")), output
+    )
+    first = next((at for at, each in enumerate(found) if each.name == "perfkit"), len(found))
+    return {each.name for each in every(found[:first])}, {each.name for each in every(found[first:])}
+
+
+def _timed(program: Program, output: TextIO) -> tuple[tuple[Import, ...], End]:
     lines: list[str] = []
 
     def hear(line: str) -> None:
@@ -106,80 +116,45 @@ def _timed(program: Program, output: TextIO) -> tuple[tuple[Import, ...], int]:
         if ours:
             lines.append(ours)
 
-    status = _run(["-X", "importtime", *program.words], program.seconds, hear, output)
-    return parse(lines), status
+    end = run(["-X", "importtime", *program.words], program.seconds, hear, output)
+    return parse(lines), end
 
 
 def _watched(program: Program, output: TextIO) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="perfkit-imports-") as folder:
-        path = os.path.join(folder, "record.json")
-        _run(["-m", "perfkit.lazyload.watching", path, *program.words], program.seconds, output.write, output)
+        path = os.path.join(folder, "record")
+        end = run(["-m", "perfkit.lazyload.watching", path, *program.words], program.seconds, output.write, output)
         try:
-            with open(path, encoding="utf-8") as opened:
-                record: dict[str, Any] = json.load(opened)
-        except FileNotFoundError:
-            raise ExaminationError(
-                "the watched run left no record: the program was killed, or ended by os._exit()"
-            ) from None
+            with open(path, "rb") as opened:
+                record: dict[str, Any] = marshal.load(opened)  # noqa: S302 (written by this very Python, for us alone)
+        except (OSError, EOFError, ValueError):
+            raise ExaminationError(f"the watched run left no record: {_why_no_record(end)}") from None
+    if record["failure"] and end.interrupted is None:
+        raise ExaminationError(f"the program failed, so nothing is said of it: {record['failure']}", end.status)
     return record
 
 
-def _run(arguments: Sequence[str], seconds: float | None, hear: Callable[[str], Any], output: TextIO) -> int:
-    """Run Python, and hear each line of its stderr; interrupt it after so many seconds. Return its exit status."""
-    output.flush()
-    with subprocess.Popen(  # noqa: S603 (it runs the program that its user names)
-        [sys.executable, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=_descriptor(output),
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-    ) as process:
-        timers = _interrupting(process, seconds) if seconds is not None else []
-        try:
-            for line in process.stderr or ():
-                hear(line)
-            return process.wait()
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            for timer in timers:
-                timer.cancel()
-
-
-def _descriptor(output: TextIO) -> int:
-    """Return where a process can write what it prints."""
-    try:
-        return output.fileno()
-    except OSError:  # no file: in a test, or a notebook
-        return subprocess.DEVNULL
-
-
-def _interrupting(process: subprocess.Popen[str], seconds: float) -> list[threading.Timer]:
-    """End a process after a time: as Ctrl-C does, and for good if it is still there a while later."""
-    timers = [
-        threading.Timer(seconds, process.send_signal, [signal.SIGINT]),
-        threading.Timer(seconds + _GRACE, process.kill),
-    ]
-    for timer in timers:
-        timer.daemon = True
-        timer.start()
-    return timers
+def _why_no_record(end: End) -> str:
+    how = "" if end.status < 0 else " by os._exit(), or as another program that it became"
+    return f"the program {end}{how}"
 
 
 def _sources(record: dict[str, Any], program: Program) -> dict[str, Source]:
     """Return the program's own files that ran, as far as they can be read and are Python."""
     found = {}
+    eager: dict[str, set[int]] = {}
+    for filename, line in record["eager"]:
+        eager.setdefault(filename, set()).add(line)
     for filename, lines in record["lines"].items():
         module, package = record["files"].get(filename, ("__main__", program.package(filename)))
         try:
             with open(filename, "rb") as opened:
                 text = opened.read()
             compile(text, filename, "exec", dont_inherit=True)
-        except (OSError, SyntaxError, ValueError):
+        except (OSError, SyntaxError, ValueError, RecursionError):  # the last if it is nested too deeply
             continue
-        found[filename] = Source(module, package, _decoded(text), frozenset(lines))
+        own = frozenset(eager.get(filename, ()))
+        found[filename] = Source(module, package, _decoded(text), frozenset(lines), own)
     return found
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Import", "cost", "every", "parse", "split", "without"]
+__all__ = ["Import", "cost", "every", "inclusive", "parse", "split", "without"]
 
 _SIGN = "import time:"
 
@@ -60,20 +60,44 @@ def every(imports: Iterable[Import]) -> Iterator[Import]:
         yield from every(each.children)
 
 
-def without(imports: Iterable[Import], names: Collection[str]) -> tuple[Import, ...]:
-    """Leave out modules, such as those that the interpreter itself starts with; what is below them is left out, too."""
-    return tuple(each for each in imports if each.name not in names)
+def without(imports: Collection[Import], names: Collection[str]) -> tuple[Import, ...]:
+    """Leave out modules, such as those that the interpreter itself starts with; what is below them is left out, too.
+
+    So is what comes a second time: another process that the program has started says it.
+    """
+    first = {each.name: each for each in reversed(list(imports))}
+    return tuple(each for each in imports if each.name not in names and first[each.name] is each)
 
 
-def cost(imports: Iterable[Import], name: str) -> float:
-    """Return the seconds that a module took, with the packages it is in where they were loaded for it."""
+def cost(imports: Iterable[Import], name: str, ours: Collection[str] = (), stubbed: Collection[str] = ()) -> float:
+    """Return the seconds that a module took, with the packages it is in where they were loaded for it.
+
+    Without what perfkit itself took: modules that are ``ours``, and the reading of stubs in packages that are
+    ``stubbed``.
+    """
     wanted = {name, *(name[:at] for at, sign in enumerate(name) if sign == ".")}
-    return sum(_topmost(imports, wanted))
+    found = list(_topmost(imports, wanted))
+    below = [child for each in found for child in each.children]
+    free = sum(each.cumulative for each in _topmost(below, ours))
+    free += sum(each.own for each in every(found) if each.name in stubbed)
+    return max(0.0, sum(each.cumulative for each in found) - free)
 
 
-def _topmost(imports: Iterable[Import], wanted: Collection[str]) -> Iterator[float]:
+def _topmost(imports: Iterable[Import], wanted: Collection[str]) -> Iterator[Import]:
     for each in imports:
         if each.name in wanted:
-            yield each.cumulative
+            yield each
         else:
             yield from _topmost(each.children, wanted)
+
+
+def inclusive(imports: Iterable[Import], brought: Mapping[str, int]) -> dict[str, int]:
+    """Return the memory of each import with all below it: as it was weighed, and never less than those together.
+
+    It would be less if one of them gave memory back.
+    """
+    found = dict(brought)
+    for each in reversed(list(every(imports))):  # those below come first
+        if each.name in found:
+            found[each.name] = max(found[each.name], sum(found.get(child.name, 0) for child in each.children))
+    return found

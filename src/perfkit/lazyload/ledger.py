@@ -27,19 +27,34 @@ class Attempt:
 class Record:
     """One declaration. Threads that race for the first use each have an attempt; the first to begin is told of."""
 
-    __slots__ = ("attempts", "error", "hint", "is_from", "is_native", "name", "require", "rss", "seconds", "where")
+    __slots__ = (
+        "attempts",
+        "error",
+        "failed",
+        "hint",
+        "is_eager",
+        "is_from",
+        "is_native",
+        "name",
+        "require",
+        "rss",
+        "seconds",
+        "where",
+    )
 
-    def __init__(self, name: str, where: tuple[str, int]) -> None:
+    def __init__(self, name: str, where: tuple[str, int], hint: str = "", require: str = "") -> None:
         self.name = name
         self.where = where
-        self.hint = ""
-        self.require = ""
+        self.hint = hint
+        self.require = require
         self.is_from = False  # `from a import b`: an attribute b of a goes before a module a.b
         self.is_native = False  # the interpreter's own lazy import, which tells nothing
+        self.is_eager = False  # a statement in a block that can't wait
         self.attempts: list[Attempt] = []
         self.seconds: float | None = None
         self.rss: int | None = None
-        self.error = ""
+        self.error = ""  # of the last use, if that failed, which is `failed`
+        self.failed: Attempt | None = None
 
     @property
     def declared_at(self) -> str:
@@ -64,14 +79,14 @@ class Ledger:
 
     def __init__(self) -> None:
         self._is_shown = False
-        self._records: dict[tuple[str, str, int], Record] = {}
+        self._records: dict[tuple[str, str, int, str, str], Record] = {}
 
-    def record(self, name: str, filename: str, line: int) -> Record:
-        """Return the record of a declaration, which is made when its line is first reached."""
-        key = name, filename, line
+    def record(self, name: str, filename: str, line: int, hint: str = "", require: str = "") -> Record:
+        """Return the record of a declaration, which is made when its line is first reached with these options."""
+        key = name, filename, line, hint, require
         found = self._records.get(key)
         # setdefault is one step: threads that come by together get the same record
-        return found or self._records.setdefault(key, Record(name, (filename, line)))
+        return found or self._records.setdefault(key, Record(name, (filename, line), hint, require))
 
     def show(self) -> None:
         """Appear in `perfkit.stats()`, from the first load on: who only declares doesn't pay for the registry."""

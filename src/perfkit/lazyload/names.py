@@ -10,9 +10,10 @@ def check(name: object) -> None:
     if not isinstance(name, str):
         raise TypeError(f"name must be a str such as 'numpy' or 'scipy.stats', not {type(name).__name__}")
     if not all(part.isidentifier() for part in name.split(".")):
+        relative = "; for a relative one write `from . import name` in a `with perfkit.lazy_imports():` block"
         raise ValueError(
-            f"name must be an absolute module name such as 'numpy' or 'scipy.stats', not {name!r}; "
-            "for a relative one write `from . import name` in a `with perfkit.lazy_imports():` block"
+            f"name must be an absolute module name such as 'numpy' or 'scipy.stats', not {name!r}"
+            + (relative if name.startswith(".") else "")
         )
 
 

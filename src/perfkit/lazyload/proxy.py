@@ -1,14 +1,14 @@
 """What stands in for a module until it is used: then every name that held it holds the module itself.
 
 A proxy is the only object of a class of its own. Who kept a copy of it, as an attribute or in a list, goes on with the
-proxy, and its class then looks attributes up by the module's own C function.
+proxy, and its class then looks attributes up by the module's own C function, where that is all that the module has.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
 
-from perfkit.lazyload.loading import is_partial, load
+from perfkit.lazyload.loading import is_partial, load, says_more
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LazyModule", "is_lazy", "make", "resolve", "state_of"]
 
-# What a proxy answers itself: isinstance() and pickle ask, and are no use of the module; and a base class is asked.
-_OWN = frozenset({"__class__", "__name__", "__reduce_ex__", "__mro_entries__"})
+# What a proxy answers itself before it is used: isinstance(), pickle, and doctest, which unwraps what it finds, ask.
+_OWN = frozenset({"__class__", "__name__", "__reduce_ex__", "__wrapped__"})
 
 
 class _State:
@@ -49,6 +49,8 @@ class LazyModule(ModuleType):
                 return state.children[name]
             if name in _OWN:
                 return _own(self, name)
+        if name == "__mro_entries__":  # also of a copy: what it stands for can be a base class, it can't
+            return object.__getattribute__(self, name)
         return getattr(resolve(self), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -97,8 +99,7 @@ def resolve(proxy: LazyModule) -> Any:
     state = state_of(proxy)
     if state.module is not None:
         return state.module
-    loaded = [load(record) for record in list(state.records)]
-    module = _module(state, loaded)
+    module = _module(state, _loaded(list(state.records)))
     if is_partial(module):
         return module
     _follow(type(proxy), module)
@@ -107,12 +108,24 @@ def resolve(proxy: LazyModule) -> Any:
     return module
 
 
+def _loaded(records: list[Record]) -> list[Any]:
+    """Load them all. Of an error that our frames have nothing to add to, one remains."""
+    try:
+        return [load(record) for record in records]
+    except ImportError as error:
+        if says_more(error.__traceback__):
+            raise
+        raise error.with_traceback(None) from error.__cause__
+
+
 def _own(proxy: LazyModule, name: str) -> Any:
     """Answer what is no use of the module."""
     if name == "__class__":
         return ModuleType
     if name == "__name__":
         return state_of(proxy).name
+    if name == "__wrapped__":
+        raise AttributeError(f"module {state_of(proxy).name!r} has no attribute {name!r}")
     return object.__getattribute__(proxy, name)
 
 
@@ -124,17 +137,17 @@ def _module(state: _State, loaded: list[Any]) -> Any:
 
 
 def _follow(cls: type[LazyModule], module: Any) -> None:
-    """Have copies of the proxy look attributes up as the module does: in C, if it is one."""
+    """Have copies of the proxy look attributes up as the module does: in C, if its class has no say in that."""
     kind: Any = type(module)
-    if kind.__getattribute__ is ModuleType.__getattribute__:
-        cls.__getattribute__ = module.__getattribute__  # type: ignore[method-assign]
-    else:  # an object that took the module's place in sys.modules
-        cls.__getattribute__ = lambda _, name: getattr(module, name)  # type: ignore[method-assign]
+    if kind.__getattribute__ is ModuleType.__getattribute__ and not hasattr(kind, "__getattr__"):
+        type.__setattr__(cls, "__getattribute__", module.__getattribute__)
 
 
 def _rebind(proxy: LazyModule, module: Any, state: _State) -> None:
     """Put the module wherever the declaring module has the proxy, whatever it is called there."""
     names, state.names, state.children = state.names, None, {}
-    for name, value in list((names or {}).items()):
+    if names is None:
+        return
+    for name, value in list(names.items()):
         if value is proxy:
-            names[name] = module  # type: ignore[index]
+            names[name] = module

@@ -28,10 +28,18 @@ def objection(require: str) -> str | None:
         asked = Requirement(require)
     except InvalidRequirement as error:
         raise ValueError(f"require must be a package and its versions, such as 'numpy>=2,<3': {error}") from None
+    if asked.marker and not asked.marker.evaluate():
+        return None
     try:
-        found = metadata.version(asked.name)
+        about = metadata.metadata(asked.name)
     except metadata.PackageNotFoundError:
-        return f"{require} is required, and no package {asked.name!r} is installed"
+        return (
+            f"{require} is required, and no package {asked.name!r} is installed "
+            "(require names it as pip does, which may differ from the module's name)"
+        )
+    if "Version" not in about:
+        return f"{require} is required, and {asked.name} is installed without a version"
+    found = about["Version"]
     if asked.specifier.contains(found, prereleases=True):
         return None
     return f"{require} is required, and {asked.name} {found} is installed"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import _ast
 import sys
 
 from perfkit.lazyload.ledger import ledger
+from perfkit.lazyload.listing import Listing
 from perfkit.lazyload.loading import is_eager, is_partial, load
-from perfkit.lazyload.names import absolute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
     from perfkit.lazyload.ledger import Record
+    from perfkit.lazyload.listing import Origin
 
 __all__ = ["attach_stub"]
 
@@ -28,9 +28,13 @@ def attach_stub(package: str, file: str) -> tuple[Callable[[str], Any], Callable
         from . import io
         from .filters import blur, sharpen as sharpen
 
-    Relative imports are names of the package. Absolute ones are, if they are written ``from a import b as b`` or are in
-    the stub's ``__all__``; else they are there for the stub's own annotations. If there is an ``__all__``, it is what
-    you get back; if not, all names. The first use of a name binds it in the package.
+    Relative imports are names of the package. Absolute ones are, if they are written ``from a import b as b`` or
+    ``import a as a``, or are in the stub's ``__all__``; else they are there for the stub's own annotations. If there is
+    an ``__all__``, it is what you get back; if not, all names. An ``if`` may ask for ``sys.version_info``,
+    ``sys.platform`` and ``TYPE_CHECKING``.
+
+    The first use of a name binds it in the package. ``from package import *`` is a use of all names. A function and its
+    module may have the same name: after ``from .rank import rank`` it means the function, whoever imports the module.
 
     Args:
         package: the package's ``__name__``.
@@ -42,40 +46,41 @@ def attach_stub(package: str, file: str) -> tuple[Callable[[str], Any], Callable
     Raises:
         OSError: the stub is not there, or can't be read.
         SyntaxError: it is not Python.
-        ValueError: it imports ``*``.
+        ValueError: it imports ``*``, asks or does something else, or lists what it neither imports nor declares.
 
-    With ``PERFKIT_EAGER=1`` in the environment all names are loaded at once. Thread-safe, without a lock of its own.
-    Cost: reading the stub, some tenths of a millisecond; once a name, its import.
+    With ``PERFKIT_EAGER=1`` in the environment all names are loaded at once; what modules of the package take from it
+    besides has to stand above the call then. Thread-safe, without a lock of its own. Cost: the stub is read and parsed
+    each time the package is imported, as a module without a ``.pyc`` file is; once a name, its import.
     """
     path = f"{file.rpartition('.')[0]}.pyi"
-    body = _body(_read(package, path), path)
-    listed = _listed(body)
-    sources = {name: _record(source, package, path) for name, source in _names(body, package, listed or [])}
-    public = sorted(sources) if listed is None else listed
+    listing = Listing(_read(package, path), package, path)
+    records = {name: _record(origin, path) for name, origin in listing.origins.items()}
+    _keep(package, {name for name, record in records.items() if record.name.startswith(f"{package}.{name}.")})
 
     def __getattr__(name: str) -> Any:  # noqa: N807 (it becomes the package's)
-        if name not in sources:
+        if name not in records:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = load(sources[name])
+        value = load(records[name])
         if not is_partial(value):
             setattr(sys.modules[package], name, value)
         return value
 
-    def __dir__() -> list[str]:  # noqa: N807
-        return sorted({*vars(sys.modules[package]), *sources})
+    def __dir__() -> list[str]:  # noqa: N807 (likewise)
+        return sorted({*vars(sys.modules[package]), *records})
 
     if is_eager():
-        for name in sources:
+        vars(sys.modules[package])["__getattr__"] = __getattr__  # they may take names from the package, in a circle
+        for name in records:
             __getattr__(name)
-    return __getattr__, __dir__, list(public)
+    return __getattr__, __dir__, listing.public
 
 
 def _read(package: str, path: str) -> bytes:
     """Read a file of a package, wherever that is: in a directory, or an archive."""
-    loader = getattr(getattr(sys.modules.get(package), "__spec__", None), "loader", None)
+    loader: Any = getattr(getattr(sys.modules.get(package), "__spec__", None), "loader", None)
     try:
         if hasattr(loader, "get_data"):
-            return loader.get_data(path)  # type: ignore[union-attr, no-any-return]
+            return bytes(loader.get_data(path))
         with open(path, "rb") as opened:
             return opened.read()
     except FileNotFoundError as error:
@@ -84,38 +89,24 @@ def _read(package: str, path: str) -> bytes:
         ) from None
 
 
-def _body(source: bytes, path: str) -> list[_ast.stmt]:
-    """Parse a stub; the module `ast` takes longer to import than that."""
-    tree: Any = compile(source, path, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
-    return tree.body  # type: ignore[no-any-return]
-
-
-def _listed(body: list[_ast.stmt]) -> list[str] | None:
-    """Return what the stub's ``__all__`` lists, None if it has none."""
-    for node in body:
-        if not isinstance(node, _ast.Assign) or not isinstance(node.value, _ast.List | _ast.Tuple):
-            continue
-        if getattr(node.targets[0], "id", None) == "__all__":
-            return [item.value for item in node.value.elts if isinstance(item, _ast.Constant)]  # type: ignore[misc]
-    return None
-
-
-def _names(body: list[_ast.stmt], package: str, listed: list[str]) -> Iterator[tuple[str, tuple[str, int]]]:
-    """Yield each name of the package, and where it comes from: the absolute name, and the line in the stub."""
-    for node in body:
-        if not isinstance(node, _ast.ImportFrom):
-            continue
-        home = absolute(node.module or "", node.level, package)
-        for alias in node.names:
-            if alias.name == "*":
-                raise ValueError(f"the stub of {package!r} says `import *` in line {node.lineno}: list the names")
-            name = alias.asname or alias.name
-            if node.level or name == alias.asname == alias.name or name in listed:
-                yield name, (f"{home}.{alias.name}", node.lineno)
-
-
-def _record(source: tuple[str, int], package: str, path: str) -> Record:
-    name, line = source
-    record = ledger.record(name, path, line)
-    record.is_from = name.rpartition(".")[0] != package  # what a package takes from itself are its modules
+def _record(origin: Origin, path: str) -> Record:
+    record = ledger.record(origin.name, path, origin.line)
+    record.is_from = not origin.is_module
     return record
+
+
+def _keep(package: str, names: set[str]) -> None:
+    """Have the package keep names for functions and classes that are in modules of the same names.
+
+    An import binds a module in its package as soon as that is loaded, and other threads would see it there.
+    """
+    if not names:
+        return
+    module = sys.modules[package]
+
+    class Package(type(module)):  # type: ignore[misc]  # (of its own class, whatever that is by now)
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name not in names or value is not sys.modules.get(f"{package}.{name}"):
+                super().__setattr__(name, value)
+
+    module.__class__ = Package

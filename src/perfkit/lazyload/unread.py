@@ -18,12 +18,16 @@ __all__ = ["Source", "Unread", "unread"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file of the program: what its module is called, the package it is in, its text, and the lines that ran."""
+    """A file of the program: what its module is called, the package it is in, its text, and the lines that ran.
+
+    ``eager`` are the lines of statements in lazy blocks that were carried out at once.
+    """
 
     module: str
     package: str
     text: str
     lines: frozenset[int]
+    eager: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class _Binding:
     member: str  # what it is there
     module: str  # the module that is loaded for it
     is_module: bool
+    waits: bool  # until it is read
 
 
 def unread(sources: Mapping[str, Source], modules: Collection[str]) -> list[Unread]:
@@ -68,7 +73,7 @@ def unread(sources: Mapping[str, Source], modules: Collection[str]) -> list[Unre
         for binding in file.bindings:
             if file.reads(binding.name) or any(other.takes(binding.name, file) for other in others):
                 needed.add(binding.module)
-            else:
+            elif not binding.waits:
                 found.append((name, binding))
     return [_described(name, files[name], binding) for name, binding in found if binding.module not in needed]
 
@@ -86,7 +91,11 @@ class _File:
         self.source = source
         self.names: dict[str, set[int]] = {}  # name -> the lines that read it, whether they ran or not
         self.attributes: set[str] = set()  # those that lines which ran ask for
-        bindings = [binding for node in _top_level(tree.body) for binding in self._bindings(node, modules)]
+        bindings = [
+            binding
+            for node, is_lazy in _top_level(tree.body)
+            for binding in self._bindings(node, modules, waits=is_lazy and node.lineno not in source.eager)
+        ]
         self.bindings = [binding for binding in bindings if binding.name != "*"]
         self._taken = {
             (binding.home, binding.member)
@@ -115,7 +124,7 @@ class _File:
     def _ran(self, node: ast.expr | ast.stmt) -> bool:
         return node.lineno in self.source.lines
 
-    def _bindings(self, node: ast.stmt, modules: Collection[str]) -> Iterator[_Binding]:
+    def _bindings(self, node: ast.stmt, modules: Collection[str], *, waits: bool = False) -> Iterator[_Binding]:
         if not isinstance(node, ast.Import | ast.ImportFrom) or not self._ran(node):
             return
         for alias in node.names:
@@ -123,25 +132,30 @@ class _File:
             statement = ast.unparse(single)
             if isinstance(node, ast.Import):
                 name = alias.asname or alias.name.partition(".")[0]
-                yield _Binding(name, node.lineno, statement, "", "", alias.name, True)
+                yield _Binding(name, node.lineno, statement, "", "", alias.name, True, waits)
             elif node.module != "__future__":
                 home = absolute(node.module or "", node.level, self.source.package)
                 is_module = f"{home}.{alias.name}" in modules
                 module = f"{home}.{alias.name}" if is_module else home
-                yield _Binding(alias.asname or alias.name, node.lineno, statement, home, alias.name, module, is_module)
+                name = alias.asname or alias.name
+                yield _Binding(name, node.lineno, statement, home, alias.name, module, is_module, waits)
 
 
-def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of a module that are in no function or class, nor in a block that is lazy already."""
+def _top_level(body: list[ast.stmt], *, is_lazy: bool = False) -> Iterator[tuple[ast.stmt, bool]]:
+    """Yield the statements of a module that are in no function or class, and whether they are in a lazy block."""
     for node in body:
-        yield node
-        if isinstance(node, ast.With) and any("lazy_imports" in ast.unparse(item) for item in node.items):
-            continue
+        yield node, is_lazy
+        inside = is_lazy or (isinstance(node, ast.With) and any(_names_a_block(item) for item in node.items))
         if isinstance(node, ast.If | ast.Try | ast.TryStar | ast.With | ast.For | ast.While):
             for part in ("body", "orelse", "finalbody"):
-                yield from _top_level(getattr(node, part, []))
+                yield from _top_level(getattr(node, part, []), is_lazy=inside)
             for handler in getattr(node, "handlers", []):
-                yield from _top_level(handler.body)
+                yield from _top_level(handler.body, is_lazy=inside)
+
+
+def _names_a_block(item: ast.withitem) -> bool:
+    called = getattr(item.context_expr, "func", None)
+    return getattr(called, "attr", getattr(called, "id", "")) == "lazy_imports"
 
 
 def _defers_annotations(tree: ast.Module) -> bool:
@@ -151,12 +165,13 @@ def _defers_annotations(tree: ast.Module) -> bool:
     return any(alias.name == "annotations" for node in futures for alias in node.names)
 
 
-def _evaluated(node: ast.AST, *, annotations: bool) -> Iterator[ast.AST]:
+def _evaluated(tree: ast.AST, *, annotations: bool) -> Iterator[ast.AST]:
     """Walk a tree, without what a line that runs doesn't read: annotations that are not evaluated."""
-    for field, value in ast.iter_fields(node):
-        if not annotations and field in {"annotation", "returns"}:
-            continue
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
-                yield child
-                yield from _evaluated(child, annotations=annotations)
+    waiting = [tree]  # no recursion: expressions may be nested deeper than that goes
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for field, value in ast.iter_fields(node):
+            if annotations or field not in {"annotation", "returns"}:
+                children = value if isinstance(value, list) else [value]
+                waiting += [child for child in children if isinstance(child, ast.AST)]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 
-from perfkit._base import fork
+from perfkit._base.resident import resident
 from perfkit.memory.cgroups import working_set
 
 TYPE_CHECKING = False
@@ -17,38 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["group_usage", "machine_memory", "machine_used", "rss"]
 
-_STATM = "/proc/self/statm"
 _IS_LINUX = sys.platform.startswith("linux")
-_FIELDS = 7  # of that file
-
-
-class _Statm:
-    """This process's statm, kept open: opening costs more than reading.
-
-    A descriptor that a fork has copied goes on naming the parent, so a child opens its own. One that was closed by
-    somebody, as programs do that become a daemon, is opened again; its number may be another file's by then.
-    """
-
-    def __init__(self) -> None:
-        self._page = os.sysconf("SC_PAGE_SIZE")
-        self._fd = os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)
-        fork.after_in_child(self)
-
-    def rss(self) -> int:
-        try:
-            fields = os.pread(self._fd, 96, 0).split()
-            if len(fields) == _FIELDS:
-                return int(fields[1]) * self._page
-        except (OSError, ValueError):
-            pass
-        self._fd = os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)
-        return int(os.pread(self._fd, 96, 0).split()[1]) * self._page
-
-    def _after_fork_in_child(self) -> None:
-        with suppress(OSError):
-            if os.readlink(f"/proc/self/fd/{self._fd}").endswith("/statm"):  # or it is somebody else's by now
-                os.close(self._fd)
-        self._fd = os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _psutil_rss() -> int:
@@ -57,13 +25,7 @@ def _psutil_rss() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _best_rss() -> Callable[[], int]:
-    if not _IS_LINUX or not os.access(_STATM, os.R_OK):
-        return _psutil_rss
-    return _Statm().rss
-
-
-rss: Callable[[], int] = _best_rss()  # bytes of this process that are in memory
+rss: Callable[[], int] = resident or _psutil_rss  # bytes of this process that are in memory
 
 
 def group_usage(group: Group) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,3 +75,17 @@ class MemoryStats:
     refused: int
     tiers: tuple[TierStats, ...]
     reclaimers: tuple[ReclaimerStats, ...]
+
+    GAUGES = frozenset({"peak_bytes", "reserved_bytes", "tracked"})
+    STATES = MappingProxyType({"level": ("ok", "high", "critical")})
+    COLUMNS = ("level", "used_bytes", "limit_bytes", "peak_bytes", "reserved_bytes", "passes", "vain_passes", "refused")
+
+    @property
+    def used_bytes(self) -> int:
+        """What is in use now."""
+        return self.usage.used
+
+    @property
+    def limit_bytes(self) -> int:
+        """What there may be in use."""
+        return self.usage.limit

@@ -39,6 +39,7 @@ class MemoryUsage(_Usage):
     """
 
     __slots__ = ()
+    UNIT = "bytes"
 
     @property
     def fraction(self) -> float:

@@ -21,7 +21,7 @@ from perfkit.pooling.aio_lease import AsyncLease, Ticket
 from perfkit.pooling.base import C, PoolBase
 from perfkit.pooling.entry import Entry
 from perfkit.pooling.errors import PoolLoopError
-from perfkit.pooling.options import closing_of, wait_of
+from perfkit.pooling.options import wait_of
 from perfkit.pooling.pauses import WHILE_WAITED_FOR
 
 TYPE_CHECKING = False
@@ -66,6 +66,7 @@ class AsyncPool(PoolBase[C]):
             "AsyncPool",
             connect="Callable[[], Awaitable[C]] | Sequence[Callable[[], Awaitable[C]]]",
         )
+        resize = named(PoolBase.resize, "AsyncPool.resize")
     else:
 
         def __init__(
@@ -128,14 +129,17 @@ class AsyncPool(PoolBase[C]):
         return self._lent.put(entry)  # type: ignore[no-any-return]  # connect() made it
 
     async def warm(self, timeout: float | None = None) -> None:
-        """Make connections until there are ``min_size``, and wait for them; from then on so many are kept.
+        """Make connections until there are ``min_size``, and one at least, and wait for them.
 
-        Raises what ``connect`` raised, or PoolTimeout, if they aren't there after ``timeout`` seconds (None: the
-        pool's own); PoolClosed.
+        From then on ``min_size`` are kept. Raises what ``connect`` raised, or PoolTimeout, if they aren't there after
+        ``timeout`` seconds (None: the pool's own); PoolClosed.
         """
         patience = wait_of(timeout, self._options.timeout)
         self._bind()
         if self._decide(self._core.warm, self._timer()):
+            return
+        if not self._core.min_size:
+            self._return_unused(await self._take(timeout))
             return
         self._see_to_it()
         await self._watch_until(self._is_warm_or_never, patience)
@@ -147,18 +151,24 @@ class AsyncPool(PoolBase[C]):
         """Close the pool: idle connections now, lent ones when they come back. Callers who wait get PoolClosed.
 
         Waits until all are closed, for ``timeout`` seconds at most; what is lent longer is closed when it comes back.
-        May be called again.
+        May be called again. Once the pool's event loop is closed, its connections can't be: they are given up.
         """
         patience = wait_of(timeout, 5.0)
+        if self._loop is not None and self._loop.is_closed():
+            self._waiting.clear()  # by futures of that loop
+            self._thread = get_ident()
+            self._decide(self._core.shut, self._timer())
+            return
         self._bind()
         self._order(self._core.shut, self._timer())
         if not await self._watch_until(self._is_over, patience):
             core = self._core
-            reports.log_left(self.name, patience, core.size, core.connecting, len(core.leaving))
+            reports.log_left(self.name, patience, core.size, core.being_made, len(core.leaving))
         if self._timer_handle is not None:
             self._timer_handle.cancel()
 
     async def __aenter__(self) -> AsyncPool[C]:
+        self._core.check_open()
         return self
 
     async def __aexit__(self, *raised: object) -> None:
@@ -244,19 +254,19 @@ class AsyncPool(PoolBase[C]):
             answer = self._options.validate(conn)
             return self._says_alive(await answer if isawaitable(answer) else answer)
         except Exception as error:  # noqa: BLE001 (whatever a dead connection raises)
-            reports.log_dead(self.name, error)
+            self._validate_failed(error)
             return False
 
-    def _was_reset(self, entry: Entry) -> bool:
+    def _was_reset(self, entry: Entry, *, is_sound: bool = True) -> bool:
         try:
             result = self._options.reset(entry.conn)  # type: ignore[misc]  # the caller has looked
-        except Exception:  # noqa: BLE001 (the borrower has done his work; the next gets another connection)
-            reports.log_reset(self.name)
+        except Exception as error:  # noqa: BLE001 (the borrower has done his work; the next gets another connection)
+            self._reset_failed(error)
             self._drop(entry)
             return False
         if not isawaitable(result):
             return True
-        self._do(self._after_reset(result), entry)
+        self._do(self._after_reset(result, self._trust if is_sound else self._distrust), entry)
         return False
 
     # -- deciding, and doing what was decided
@@ -268,8 +278,8 @@ class AsyncPool(PoolBase[C]):
             self._loop, self._thread = loop, get_ident()
         elif self._loop is not loop:
             raise PoolLoopError(
-                f"{self.name} belongs to the event loop it was first used in, and this is another: make a pool in each"
-                " loop, or close it with aclose() and make a new one",
+                f"{self.name!r} belongs to the event loop it was first used in, and this is another: make a pool in"
+                " each loop, and close it with aclose() before its loop ends",
                 pool=self.name,
             )
 
@@ -300,14 +310,14 @@ class AsyncPool(PoolBase[C]):
         if get_ident() == self._thread:
             return super().reclaim(need_bytes)
         with suppress(RuntimeError, AttributeError):  # its loop is closed, or it has none yet: nothing is idle
-            self._loop.call_soon_threadsafe(super().reclaim, need_bytes)  # type: ignore[union-attr]
+            self._loop.call_soon_threadsafe(super().reclaim, need_bytes)  # type: ignore[union-attr]  # see above
         return 0
 
     def _settle(self) -> None:
         """Take in what has come back, unless a finaliser brings it in the midst of a decision, or in another thread."""
         if get_ident() != self._thread:
             with suppress(RuntimeError, AttributeError):  # closed, or none yet: nobody waits
-                self._loop.call_soon_threadsafe(self._settle)  # type: ignore[union-attr]
+                self._loop.call_soon_threadsafe(self._settle)  # type: ignore[union-attr]  # see above
             return
         while self._has_come() and not self._is_inside:
             lost: list[Entry] = self._decide(self._take_in)
@@ -355,29 +365,29 @@ class AsyncPool(PoolBase[C]):
     async def _make(self, attempt: Attempt) -> None:
         try:
             conn, place = await self._sources.aconnect()
-        except asyncio.CancelledError as error:
-            if not _is_cancelled():  # connect() has raised it, and would again
-                self._has_failed(attempt, error)
-                return
-            self._decide(self._core.abandon, attempt)
+        except asyncio.CancelledError:  # of this task, as all are when the loop ends: nobody begins another at once
+            error = RuntimeError(f"{self.name!r}: the task that was connecting has been cancelled")
+            self._decide(self._core.failed, attempt, error, self._timer())
+            self._see_to_it()  # for where the loop goes on
             raise
         except BaseException as error:  # noqa: BLE001 (it is those who wait that are to be told)
             self._has_failed(attempt, error)
         else:
             self._decide(self._core.connected, attempt, self._entry(conn, place), self._timer())
+            reports.log_attempt(self.name, attempt)
 
     async def _return_to_first(self, attempt: Attempt) -> None:
         try:
             conn, place = await self._sources.preferred().aconnect()
         except asyncio.CancelledError:
-            self._decide(self._core.abandon, attempt)
-            if _is_cancelled():
-                raise
-        except Exception as error:  # noqa: BLE001 (the others serve on)
+            self._decide(self._core.give_up, attempt, self._timer())
+            raise
+        except BaseException as error:  # noqa: BLE001 (the others serve on)
             self._decide(self._core.give_up, attempt, self._timer())
             reports.log_failure(self.name, error)
         else:
             self._decide(self._core.fall_back, attempt, self._entry(conn, place), self._timer())
+            reports.log_attempt(self.name, attempt)
 
     async def _check(self, entry: Entry) -> None:
         if await self._is_alive(entry.conn):
@@ -386,15 +396,17 @@ class AsyncPool(PoolBase[C]):
         else:
             self._decide(self._core.close, entry, "dead", self._timer())
 
-    def _after_reset(self, resetting: Awaitable[Any]) -> Callable[[Entry], Coroutine[Any, Any, None]]:
+    def _after_reset(
+        self, resetting: Awaitable[Any], judge: Callable[[Entry], None]
+    ) -> Callable[[Entry], Coroutine[Any, Any, None]]:
         async def give_back(entry: Entry) -> None:
             try:
                 await resetting
-            except Exception:  # noqa: BLE001 (the borrower has done his work; the next gets another connection)
-                reports.log_reset(self.name)
+            except Exception as error:  # noqa: BLE001 (the borrower has done his work; the next gets another connection)
+                self._reset_failed(error)
                 self._drop(entry)
             else:
-                self._trust(entry)
+                judge(entry)
                 self._give_back(entry)
 
         return give_back
@@ -405,23 +417,25 @@ class AsyncPool(PoolBase[C]):
             return
         self._lifetimes.record(max(0.0, self._timer() - entry.created))
         try:
-            close = closing_of(conn, self._options.close, "aclose", "close")
+            close = self._closer(conn)
             result = None if close is None else close()
             if isawaitable(result):
                 await result
-        except Exception:  # noqa: BLE001 (nobody is there to be told; the connection is out of the pool)
-            reports.log_close(self.name)
+        except Exception as error:  # noqa: BLE001 (nobody is there to be told; the connection is out of the pool)
+            reports.log_close(self.name, entry, error)
         finally:
             entry.conn = None
             self._order(core.ended, entry)
 
     # -- upkeep, by one timer of the loop
 
-    def _ring_in(self, seconds: float) -> None:
+    def _ring_in(self, seconds: float) -> bool:
         if self._timer_handle is not None:
             self._timer_handle.cancel()
-        if self._loop is not None and not self._loop.is_closed():
-            self._timer_handle = self._loop.call_later(seconds, _ring, weakref.ref(self))
+        if self._loop is None or self._loop.is_closed():
+            return False
+        self._timer_handle = self._loop.call_later(seconds, _ring, weakref.ref(self))
+        return True
 
     def _keep_up(self) -> None:
         self._rings_at = math.inf
@@ -439,12 +453,6 @@ class AsyncPool(PoolBase[C]):
                 deadlines.append(ticket.deadline)
         if deadlines:
             self._ring_by(min(deadlines))
-
-
-def _is_cancelled() -> bool:
-    """Tell whether the running task is being cancelled; else it was what it awaits that has raised CancelledError."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _ring(pool: weakref.ref[AsyncPool[Any]]) -> None:

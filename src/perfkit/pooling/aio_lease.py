@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Generic
 
 from perfkit._base.exceptions import to_raise
-from perfkit.pooling import reports
 from perfkit.pooling.base import C
+from perfkit.pooling.lease import LeaseBase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,16 +44,12 @@ class Ticket(asyncio.Future["Entry"]):
             self.set_exception(to_raise(error))
 
 
-class AsyncLease(Generic[C]):
-    """What ``pool.connection()`` returns, for one ``async with``. Dropped while entered, it gives its place back."""
+class AsyncLease(LeaseBase[C]):
+    """What ``pool.connection()`` returns, for one ``async with``."""
 
-    __slots__ = ("_entry", "_is_entered", "_pool", "_timeout")
-
-    def __init__(self, pool: AsyncPool[C], timeout: float | None) -> None:
-        self._pool = pool
-        self._timeout = timeout
-        self._entry: Entry | None = None
-        self._is_entered = False
+    __slots__ = ()
+    _block = "async with"
+    _pool: AsyncPool[C]
 
     async def __aenter__(self) -> C:
         if self._is_entered:
@@ -80,14 +75,6 @@ class AsyncLease(Generic[C]):
             self._pool._give(entry)
         else:
             self._pool._give_after(entry, kind)
-
-    def __repr__(self) -> str:
-        return reports.lease(self, self._pool.name, is_entered=self._is_entered)
-
-    if not TYPE_CHECKING:  # or type checkers would take it for a connection, too
-
-        def __getattr__(self, name: str) -> object:
-            raise AttributeError(reports.no_attribute(self, name, "async with"))
 
     def __enter__(self) -> C:
         raise TypeError("an AsyncPool is for tasks: use `async with`, or a perfkit.Pool")

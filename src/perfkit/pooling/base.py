@@ -27,7 +27,7 @@ from perfkit.pooling.errors import NotLent
 from perfkit.pooling.lent import Lent
 from perfkit.pooling.options import Options, check_sizes, refuse_coroutine_functions
 from perfkit.pooling.pauses import pause_of
-from perfkit.pooling.sources import sources_of, why_final
+from perfkit.pooling.sources import is_mistake, sources_of, why_final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class PoolBase(Generic[C]):
             timer=timer,
         )
         if not self._may_await:
-            refuse_coroutine_functions(validate=validate, reset=reset, close=close)
+            refuse_coroutine_functions(connect, validate=validate, reset=reset, close=close)
         self.name = reports.name_of(name, connect)
         self._sources = sources_of(connect, breaker, self.name)
         self._timer = timer
@@ -110,6 +110,7 @@ class PoolBase(Generic[C]):
         self._context = copy_context()
         self._waits, self._lifetimes = LatencyRecorder(), LatencyRecorder()
         self._timeouts = 0
+        self._mistaken: set[str] = set()  # which of the program's functions have seemed to be wrong
         self._begin()
         fork.around(self)
         registry.register(self, part="pooling")
@@ -128,6 +129,8 @@ class PoolBase(Generic[C]):
     def release(self, conn: C) -> None:
         """Give back a connection that `acquire` took. Never blocks, but for a thread's ``reset``.
 
+        It is taken for one that works: what has failed in your hands is for `discard`.
+
         Raises NotLent for one that isn't lent: released twice, not this pool's, or lent by ``with``, which gives back
         by itself.
         """
@@ -139,6 +142,8 @@ class PoolBase(Generic[C]):
 
     def discard(self, conn: C) -> None:
         """Have a connection that is lent closed instead of lent again; one lent by ``with``, when that ends.
+
+        For one that may not work any more, as after an exception: `release` asks nothing.
 
         Raises NotLent for one that isn't lent.
         """
@@ -187,9 +192,12 @@ class PoolBase(Generic[C]):
         raise TypeError(f"{self!r} can't be copied or pickled: hand it to threads as it is; make one in each process")
 
     def __repr__(self) -> str:
+        return self._shown_as(type(self).__name__, self.name)
+
+    def _shown_as(self, kind: str, name: str) -> str:
         core = self._core
         state = " closed" if core.is_closed else ""
-        return f"<{type(self).__name__} {self.name!r}{state} size={core.size}/{core.max_size} idle={len(core.idle)}>"
+        return f"<{kind} {name!r}{state} size={core.size}/{core.max_size} idle={len(core.idle)}>"
 
     def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:  # this module's names may be gone
         for entry in getattr(self, "_idle", ()):  # nobody is left who would take it for lost
@@ -219,8 +227,11 @@ class PoolBase(Generic[C]):
         """Take in what has come back, if that is possible now."""
         raise NotImplementedError
 
-    def _was_reset(self, entry: Entry) -> bool:
-        """Reset a connection that came back; False if it isn't to be given back now."""
+    def _was_reset(self, entry: Entry, *, is_sound: bool = True) -> bool:
+        """Reset a connection that came back; False if it isn't to be given back now.
+
+        ``is_sound``: it is trusted then, if it is given back later.
+        """
         raise NotImplementedError
 
     def _do(self, work: Callable[[Any], Any], thing: Any) -> None:
@@ -243,8 +254,8 @@ class PoolBase(Generic[C]):
         """Try the preferred factory; in the background."""
         raise NotImplementedError
 
-    def _ring_in(self, seconds: float) -> None:
-        """Have `_keep_up` called in so many seconds, and not when that was to be before."""
+    def _ring_in(self, seconds: float) -> bool:
+        """Have `_keep_up` called in so many seconds, and not when that was to be before; False if nobody can."""
         raise NotImplementedError
 
     # -- deciding
@@ -326,14 +337,18 @@ class PoolBase(Generic[C]):
             entry.trusted_until = min(entry.expires_at, self._timer() + self._options.validate_after)
 
     def _give_after(self, entry: Entry, kind: type[BaseException]) -> None:
-        """Take back what an exception has ended the use of."""
+        """Take back what an exception has ended the use of, unless nothing can tell whether it still works."""
         options = self._options
         if not issubclass(kind, Exception) or (options.validate is None and options.reset is None):
-            self._drop(entry)  # an answer may be on its way, or the server gone, and nothing would tell
-        elif options.reset is None or entry.is_over or self._was_reset(entry):
-            if options.validate is not None:
-                entry.trusted_until = -math.inf
+            self._drop(entry)
+        elif options.reset is None or entry.is_over or self._was_reset(entry, is_sound=False):
+            self._distrust(entry)
             self._give_back(entry)
+
+    def _distrust(self, entry: Entry) -> None:
+        """Have a connection validated before it is lent."""
+        if self._options.validate is not None:
+            entry.trusted_until = -math.inf
 
     def _drop(self, entry: Entry) -> None:
         entry.retire("discarded")
@@ -345,6 +360,10 @@ class PoolBase(Generic[C]):
             entry = self._idle.pop()
         except IndexError:  # somebody has taken it
             return
+        self._give_back(entry)
+
+    def _return_unused(self, entry: Entry) -> None:
+        entry.uses -= 1
         self._give_back(entry)
 
     def _give_back(self, entry: Entry) -> None:
@@ -360,6 +379,22 @@ class PoolBase(Generic[C]):
             reports.log_dead(self.name, f"validate() returned {answer!r}")
         return is_alive
 
+    def _validate_failed(self, error: Exception) -> None:
+        """Say that a connection is taken for dead; aloud, and once, if the program seems to be at fault."""
+        if is_mistake(error) and "validate" not in self._mistaken:
+            self._mistaken.add("validate")
+            reports.log_mistake(self.name, "validate", error)
+        else:
+            reports.log_dead(self.name, error)
+
+    def _reset_failed(self, error: Exception) -> None:
+        """Say that a connection is closed; with more words, and once, if the program seems to be at fault."""
+        if not is_mistake(error):
+            reports.log_reset(self.name, error)
+        elif "reset" not in self._mistaken:
+            self._mistaken.add("reset")
+            reports.log_mistake(self.name, "reset", error)
+
     # -- for the drivers
 
     def _entry(self, conn: Any, place: int) -> Entry:
@@ -369,6 +404,21 @@ class PoolBase(Generic[C]):
         if options.validate is not None:
             entry.trusted_until = min(entry.expires_at, entry.created + max(options.validate_after, _FRESH))
         return entry
+
+    def _closer(self, conn: Any) -> Callable[[], Any] | None:
+        """Return what closes a connection, if anything does.
+
+        What its class has goes first: some that look names up by themselves have something by any name. A proxy has it
+        from what it stands for.
+        """
+        if self._options.close is not None:
+            return partial(self._options.close, conn)
+        names = ("aclose", "close") if self._may_await else ("close",)
+        for where in (type(conn), conn):
+            for name in names:
+                if getattr(where, name, None) is not None:
+                    return getattr(conn, name)  # type: ignore[no-any-return]  # a method of theirs
+        return None
 
     def _entries(self) -> list[Entry]:
         return self._look(lambda: self._core.entries)
@@ -387,11 +437,14 @@ class PoolBase(Generic[C]):
         return reports.timeout_error(self._core, patience, is_watching=self._is_watching, stops_loop=stops_loop)
 
     def _has_failed(self, attempt: Attempt, raised: BaseException) -> None:
-        """Take note that connect() has failed, and tell those who wait if no waiting will mend it."""
+        """Take note that connect() has failed, and tell those who wait if no waiting will mend it.
+
+        Said last: whatever becomes of that, the attempt has ended.
+        """
         error, is_final = reports.kept(self.name, raised), why_final(raised) is not None
         self._order(partial(self._core.failed, is_final=is_final), attempt, error, self._timer())
         self._see_to_it()
-        reports.log_failure(self.name, raised)  # last: what a program has for handlers may fail
+        reports.log_failure(self.name, raised)
 
     def _watch(self, entry: Entry) -> None:
         entry.taken_at, entry.taken_by = self._timer(), reports.where()
@@ -414,15 +467,14 @@ class PoolBase(Generic[C]):
 
     def _ring_by(self, when: float) -> None:
         """See to it that `_keep_up` is called by then."""
-        if when < self._rings_at:
-            self._rings_at = when
-            try:
-                self._ring_in(when - time.monotonic())
-            except RuntimeError:  # no thread is to be had for it: whoever comes next tries again
+        if when >= self._rings_at:
+            return
+        self._rings_at, is_set = when, False
+        try:
+            is_set = self._ring_in(when - time.monotonic())
+        finally:
+            if not is_set:  # an interrupt, or no thread for it; whoever comes next has it rung
                 self._rings_at = math.inf
-            except BaseException:  # an interrupt
-                self._rings_at = math.inf
-                raise
 
     def _look_for_leaks(self) -> None:
         now = self._timer()
@@ -436,28 +488,29 @@ class PoolBase(Generic[C]):
         """Try the first of several factories again, while connections of others serve."""
         if not any(entry.source and entry.retired is None for entry in self._entries()):
             return
-        if not self._core.aside:  # its breaker says when
-            self._do(self._return_to_first, self._decide(self._core.attempt_aside))
+        attempt = self._decide(self._core.probe)  # its breaker says when
+        if attempt is not None:
+            self._do(self._return_to_first, attempt)
 
     def _needs_upkeep(self) -> bool:
         core = self._core
         if core.is_closed:
             return bool(core.leaving)
-        return bool(core.size or core.connecting or core.waiting or core.min_size or core.leaving)
+        return bool(core.size or core.being_made or core.waiting or core.min_size or core.leaving)
 
     def _is_warm_or_never(self) -> bool:
         core = self._core
-        return core.is_closed or core.size >= core.min_size or (core.is_final and not core.connecting)
+        is_hopeless = core.error is not None and core.is_final and not core.connecting  # or that is an earlier error
+        return core.is_closed or core.size >= core.min_size or is_hopeless
 
     def _is_over(self) -> bool:
-        core = self._core
-        return not (core.size or core.connecting or core.aside or core.leaving)
+        return not (self._core.size or self._core.being_made or self._core.leaving)
 
     def _known(self) -> Held:
         core = self._core
         lost = [thing for thing in self._lost.copy() if isinstance(thing, Entry)]
         entries = [*core.entries, *core.leaving.copy().values(), *lost]
-        return [(entry, entry.watch() if entry.conn is None and entry.watch else entry.conn) for entry in entries]
+        return [(entry, entry.known()) for entry in entries]
 
     def _before_fork(self) -> None:
         """Hold all connections, or the child would let go of those in other threads' locals before it is told."""

@@ -95,7 +95,7 @@ class Core:
         self.todo = Todo()
         self.size = 0
         self.connecting = 0
-        self.aside = 0  # attempts that nobody waits for, and that take no place of those somebody does
+        self.probing = 0  # tries of the preferred factory, which are none of those that are wanted; one at most
         self.generation = 0  # counts drains: an attempt that began before one has made an old connection
         self.is_closed = False
         self.is_used = False  # min_size is kept from the first use on
@@ -107,7 +107,9 @@ class Core:
         self._entries: dict[int, weakref.ref[Entry]] = {}
         self._peak = 0
         self._backoff = backoff
-        self._failures = 0  # in a row
+        self.failed_in_row = 0  # attempts
+        self._failing_since = math.nan
+        self._failures = 0  # in a row, those at once counted as one
         self._random = random
 
     @classmethod
@@ -157,7 +159,7 @@ class Core:
             del self.waiting[ticket]
             self.turned_away += 1
             raise PoolFull(
-                f"{self.name}: as many callers wait for a connection already as may (max_waiting={self.max_waiting})",
+                f"{self.name!r}: as many callers wait for a connection already as may (max_waiting={self.max_waiting})",
                 pool=self.name,
             )
 
@@ -184,7 +186,7 @@ class Core:
     def check_open(self) -> None:
         """Raise PoolClosed if it is."""
         if self.is_closed:
-            raise PoolClosed(f"{self.name} is closed: no connection can be had from it", pool=self.name)
+            raise PoolClosed(f"{self.name!r} is closed: no connection can be had from it", pool=self.name)
 
     # -- one comes back
 
@@ -252,14 +254,18 @@ class Core:
 
     def connected(self, attempt: Attempt, entry: Entry, now: float) -> None:
         """Take a new connection."""
-        if any(other.holds(entry.conn) for other in self.entries):
+        if any(other.known() is entry.conn for other in self.entries):
             twice = TypeError(
-                f"{self.name}: connect() returned a connection that the pool has already; it has to make a new one"
+                f"{self.name!r}: connect() returned a connection that the pool has already; it has to make a new one"
             )
+            attempt.objection = twice
+            self._fail_all(twice)  # who waits for what is lent would never learn it
             self.failed(attempt, twice, now, is_final=True)
             return
         self._end(attempt)
-        self.error, self.is_final, self.retry_at, self._failures = None, False, -math.inf, 0
+        if self.failed_in_row:
+            attempt.mended = (self.failed_in_row, now - self._failing_since)
+        self.error, self.is_final, self.retry_at, self._failures, self.failed_in_row = None, False, -math.inf, 0, 0
         self.note_peak()
         self._entries[id(entry)] = weakref.ref(entry)
         entry.is_over = False
@@ -283,6 +289,9 @@ class Core:
         """
         self._end(attempt)
         self.errors += 1
+        if not self.failed_in_row:
+            self._failing_since = now
+        self.failed_in_row += 1
         if is_final and self.error is not None and not self.is_final:
             error.__cause__ = self.error  # what a breaker opened for says more than that it is open
         self.error, self.is_final = error, is_final
@@ -297,6 +306,9 @@ class Core:
 
     def fall_back(self, attempt: Attempt, entry: Entry, now: float) -> None:
         """Take a new connection of the preferred factory, and have those of the others closed."""
+        attempt.is_probe = False  # now it has a place, or another would be begun for what it brings
+        self.probing -= 1
+        self.connecting += 1
         self.drain(now, "failed over", lambda other: other.source > 0)
         self.connected(attempt, entry, now)
 
@@ -304,10 +316,6 @@ class Core:
         """Take note that a connection wasn't made, which says nothing of the next."""
         self._end(attempt)
         self._plan(now)
-
-    def abandon(self, attempt: Attempt) -> None:
-        """Take note that an attempt was broken off. None is begun in its place: what broke it off may be the end."""
-        self._end(attempt)
 
     # -- upkeep
 
@@ -347,19 +355,29 @@ class Core:
         attempt.is_over = False
         return attempt
 
-    def attempt_aside(self) -> Attempt:
-        """Return an attempt that has begun, and that keeps nobody from another: it may hang."""
-        attempt = Attempt(self.generation, self.lost, is_aside=True)
-        self.aside += 1
+    def probe(self) -> Attempt | None:
+        """Return a try of the preferred factory that has begun; `fall_back` or `give_up` ends it. None: not now.
+
+        It takes nobody's place, for it may hang. What it makes beyond ``max_size`` is closed.
+        """
+        if self.is_closed or self.connecting or self.probing:
+            return None
+        attempt = Attempt(self.generation, self.lost, is_probe=True)
+        self.probing += 1
         attempt.is_over = False
         return attempt
 
+    @property
+    def being_made(self) -> int:
+        """How many connections are under way, wanted or not."""
+        return self.connecting + self.probing
+
     def warm(self, now: float) -> bool:
-        """Begin to connect what ``min_size`` asks for; True if it is there."""
+        """Begin to connect what ``min_size`` asks for; True if it is there, and one at least."""
         self.check_open()
         self.is_used = True
         self._plan(now)
-        return self.size >= self.min_size
+        return self.size >= max(1, self.min_size)
 
     def drain(self, now: float, reason: str = "drained", which: Callable[[Entry], bool] | None = None) -> None:
         """Have every connection (or those) closed: the idle ones now, the others when they come back."""
@@ -390,7 +408,7 @@ class Core:
     def shut(self, now: float) -> None:
         """Close the pool: idle ones now, the others when they come back. Who waits gets PoolClosed."""
         self.is_closed = True
-        self._fail_all(PoolClosed(f"{self.name} was closed while a connection was waited for", pool=self.name))
+        self._fail_all(PoolClosed(f"{self.name!r} was closed while a connection was waited for", pool=self.name))
         self._retire(self.entries, "closed", now)
         self._close_the_rest()
 
@@ -443,8 +461,8 @@ class Core:
 
     def _end(self, attempt: Attempt) -> None:
         attempt.is_over = True
-        if attempt.is_aside:
-            self.aside -= 1
+        if attempt.is_probe:
+            self.probing -= 1
         else:
             self.connecting -= 1
 
@@ -452,6 +470,7 @@ class Core:
         self.note_peak()
         if reason != "lost":
             self.leaving[id(entry)] = entry
+        entry.retired = entry.retired or reason
         entry.is_over = True
         self.size -= 1
         self.past_uses += entry.uses

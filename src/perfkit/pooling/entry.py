@@ -69,9 +69,11 @@ class Entry:
         self.expires_at = -math.inf
         self.trusted_until = -math.inf
 
-    def holds(self, conn: Any) -> bool:
-        """Tell whether it is this connection's."""
-        return self.conn is conn or (bool(self.watch) and self.watch() is conn)
+    def known(self) -> Any:
+        """Return the connection, if there is one still. It is never asked what it is: its truth may be an error."""
+        if self.conn is not None or not self.watch:
+            return self.conn
+        return self.watch()
 
     def __del__(self) -> None:
         if not getattr(self, "is_over", True):  # an interrupt may have struck before it was whole
@@ -81,13 +83,15 @@ class Entry:
 class Attempt:
     """A connection that is being made; if nobody comes to make it, an end like an entry's."""
 
-    __slots__ = ("generation", "is_aside", "is_over", "lost")
+    __slots__ = ("generation", "is_over", "is_probe", "lost", "mended", "objection")
 
-    def __init__(self, generation: int, lost: deque[Entry | Attempt], *, is_aside: bool = False) -> None:
+    def __init__(self, generation: int, lost: deque[Entry | Attempt], *, is_probe: bool = False) -> None:
         self.generation = generation
-        self.is_aside = is_aside  # nobody waits for it
+        self.is_probe = is_probe  # beside those that are wanted
         self.lost = lost
         self.is_over = True  # not begun yet
+        self.objection: Exception | None = None  # why what it made is no connection
+        self.mended: tuple[int, float] | None = None  # how many failed before it, and how long ago that began
 
     def __del__(self) -> None:
         if not getattr(self, "is_over", True):  # an interrupt may have struck before it was whole

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Generic
+from typing import Any, Generic
 
 from perfkit.pooling import reports
 from perfkit.pooling.base import C
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from perfkit.pooling.entry import Entry
     from perfkit.pooling.threads import Pool
 
-__all__ = ["Lease", "Ticket", "WatchedLease"]
+__all__ = ["Lease", "LeaseBase", "Ticket", "WatchedLease"]
 
 
 class Ticket:
@@ -56,16 +56,33 @@ class Ticket:
         return self._gate.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX))
 
 
-class Lease(Generic[C]):
-    """What ``pool.connection()`` returns, for one ``with``. Dropped while it is entered, it gives its place back."""
+class LeaseBase(Generic[C]):
+    """A lease but for how it is entered and left. Dropped while it is entered, it gives its place back."""
 
     __slots__ = ("_entry", "_is_entered", "_pool", "_timeout")
+    _block: str  # what it is for
 
-    def __init__(self, pool: Pool[C], timeout: float | None) -> None:
+    def __init__(self, pool: Any, timeout: float | None) -> None:
         self._pool = pool
         self._timeout = timeout
         self._entry: Entry | None = None
         self._is_entered = False
+
+    def __repr__(self) -> str:
+        return reports.lease(self, self._pool.name, is_entered=self._is_entered)
+
+    if not TYPE_CHECKING:  # or type checkers would take it for a connection, too
+
+        def __getattr__(self, name: str) -> object:
+            raise AttributeError(reports.no_attribute(self, name, self._block))
+
+
+class Lease(LeaseBase[C]):
+    """What ``pool.connection()`` returns, for one ``with``."""
+
+    __slots__ = ()
+    _block = "with"
+    _pool: Pool[C]
 
     def __enter__(self) -> C:
         if self._is_entered:
@@ -88,14 +105,6 @@ class Lease(Generic[C]):
             self._pool._give(entry)
         else:
             self._pool._give_after(entry, kind)
-
-    def __repr__(self) -> str:
-        return reports.lease(self, self._pool.name, is_entered=self._is_entered)
-
-    if not TYPE_CHECKING:  # or type checkers would take it for a connection, too
-
-        def __getattr__(self, name: str) -> object:
-            raise AttributeError(reports.no_attribute(self, name, "with"))
 
     async def __aenter__(self) -> C:
         raise TypeError("a Pool is for threads and would stop the event loop: use `with`, or a perfkit.AsyncPool")

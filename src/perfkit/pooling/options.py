@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from functools import partial
+from inspect import iscoroutinefunction
 
+from perfkit._base.calling import check_takes
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 
 TYPE_CHECKING = False
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-__all__ = ["Options", "check_backoff", "check_sizes", "closing_of", "factories_of", "wait_of"]
+__all__ = ["Options", "check_backoff", "check_sizes", "factories_of", "wait_of"]
 
 
 class Options:
@@ -50,8 +51,11 @@ class Options:
         self.backoff = check_backoff(backoff)
         self.leak_after = _seconds(leak_after, "leak_after")
         for name, function in {"validate": validate, "reset": reset, "close": close}.items():
-            if function is not None and not callable(function):
+            if function is None:
+                continue
+            if not callable(function):
                 raise TypeError(f"{name} must be a function of a connection, or None, not {function!r}")
+            check_takes(function, name, f"{name}(conn)", 1)
         if not callable(timer):
             raise TypeError(f"timer must be a function that returns seconds, such as time.monotonic, not {timer!r}")
         self.validate, self.reset, self.close, self.timer = validate, reset, close, timer
@@ -59,16 +63,33 @@ class Options:
 
 def factories_of(connect: object) -> list[Callable[[], Any]]:
     """Return the factories that ``connect`` is: one function, or several in a list or tuple."""
-    factories: Sequence[object] = connect if isinstance(connect, list | tuple) else [connect]
+    factories: Sequence[Any] = connect if isinstance(connect, list | tuple) else [connect]
     if not factories or not all(callable(factory) for factory in factories):
         raise TypeError(
             f"connect must be a function that returns a new connection, or a list of such functions, not {connect!r}"
         )
-    return list(factories)  # type: ignore[arg-type]  # all can be called
+    for factory in factories:
+        if _can_be_closed(factory):
+            raise TypeError(
+                f"connect must be a function that makes a connection, not {factory!r}, which looks like one that was"
+                " made: write `lambda: ...` around what makes it"
+            )
+        check_takes(factory, "connect", "connect()", 0)
+    return list(factories)
 
 
-def refuse_coroutine_functions(**functions: object) -> None:
+def _can_be_closed(factory: object) -> bool:
+    """Tell whether this is a thing with a ``close()``, as connections have; some of them can be called, too."""
+    return any(callable(getattr(type(factory), name, None)) for name in ("close", "aclose"))
+
+
+def refuse_coroutine_functions(connect: object, **functions: object) -> None:
     """Raise TypeError for what threads would have to await."""
+    # Of what wraps a coroutine function nobody knows whether it awaits it, so only its result tells.
+    if any(iscoroutinefunction(factory) for factory in factories_of(connect)):
+        raise TypeError(
+            "connect is a coroutine function, which a Pool can't await: give an ordinary one, or use AsyncPool"
+        )
     for name, function in functions.items():
         if function is not None and kind_of(function) == COROUTINE_FUNCTION:
             raise TypeError(
@@ -91,16 +112,6 @@ def check_backoff(backoff: object) -> tuple[float, float]:
     if first > most:
         raise ValueError(f"backoff's first pause must be at most the longest, not {first!r} with {most!r}")
     return first, most
-
-
-def closing_of(conn: Any, close: Callable[[Any], object] | None, *names: str) -> Callable[[], object] | None:
-    """Return what closes a connection: the pool's ``close``, or the first of these methods that it has.
-
-    It is asked itself, not its class: what wraps a connection may hand on its attributes.
-    """
-    if close is not None:
-        return partial(close, conn)
-    return next((method for name in names if callable(method := getattr(conn, name, None))), None)
 
 
 def wait_of(timeout: float | None, default: float) -> float:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from perfkit.pooling.core import Core
-    from perfkit.pooling.entry import Entry
+    from perfkit.pooling.entry import Attempt, Entry
 
 _numbers = itertools.count(1)
 _FRAMES = 3
@@ -56,14 +56,15 @@ def timeout_error(core: Core, patience: float, *, is_watching: bool, stops_loop:
     if core.error is not None and not core.size:
         error = to_raise(core.error)
         if not core.is_final:  # then it has a note already
-            annotate(error, heading := _could_not(core.name), f"{heading} within {patience:g} s")
+            heading, times = _could_not(core.name), counted(core.failed_in_row, "attempt")
+            annotate(error, heading, f"{heading} within {patience:g} s, in {times}")
         return error
     lent = core.size - len(core.idle)
     hints = [_LEAKS] if lent and not is_watching else []
     hints += [_STOPS] if stops_loop else []
     found = PoolTimeout(
-        f"{core.name}: no connection came free within {patience:g} s (in use: {lent} of at most {core.max_size}; being"
-        f" made: {core.connecting}; others who wait: {len(core.waiting)})" + "".join(hints),
+        f"{core.name!r}: no connection came free within {patience:g} s (in use: {lent} of at most {core.max_size};"
+        f" being made: {core.connecting}; others who wait: {len(core.waiting)})" + "".join(hints),
         pool=core.name,
         timeout=patience,
     )
@@ -72,7 +73,12 @@ def timeout_error(core: Core, patience: float, *, is_watching: bool, stops_loop:
 
 
 def _could_not(name: str) -> str:
-    return f"{name} could not connect"
+    return f"{name!r} could not connect"
+
+
+def counted(number: int, thing: str) -> str:
+    """Return how many there are, in words."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def runs_loop() -> bool:
@@ -85,16 +91,16 @@ def not_lent(name: str, conn: object, entries: Iterable[Entry]) -> str:
     """Return why a connection can't be given back."""
     if any(entry.conn is conn for entry in entries):
         return (
-            f"this connection of {name} isn't lent by acquire(): it was released already, or `with` has lent it, which"
-            " gives it back by itself"
+            f"this connection of {name!r} isn't lent by acquire(): it was released already, or `with` has lent it,"
+            " which gives it back by itself"
         )
-    return f"this connection isn't lent by {name}: release() and discard() take what its acquire() returned, once"
+    return f"this connection isn't lent by {name!r}: release() and discard() take what its acquire() returned, once"
 
 
 def reentered(name: str) -> Exception:
     """Return the error of code that would wait for what its own thread is in the middle of."""
     return PoolReentered(
-        f"{name}: a signal handler or a finaliser runs in the middle of what its thread does with a pool, and would"
+        f"{name!r}: a signal handler or a finaliser runs in the middle of what its thread does with a pool, and would"
         " wait for that: it may take a connection that is idle, but not wait for one. Have another thread do this, or"
         " do it later",
         pool=name,
@@ -135,7 +141,7 @@ def where() -> tuple[str, ...]:
 def log_leak(name: str, seconds: float, taken_by: tuple[str, ...]) -> None:
     """Log a connection that is lent for long."""
     logger("pooling").warning(
-        "%s: a connection is lent for %.1f s; it was taken at %s", name, seconds, ", from ".join(taken_by)
+        "%r: a connection is lent for %.1f s; it was taken at %s", name, seconds, ", from ".join(taken_by)
     )
 
 
@@ -143,7 +149,7 @@ def warn_of_lost(name: str, lost: list[Entry]) -> None:
     """Warn of connections whose holders are gone."""
     for entry in lost:
         taken = f"; it was taken at {', from '.join(entry.taken_by)}" if entry.taken_by else ""
-        said = f"{name}: a connection was never given back, and nobody holds it any more{taken}"
+        said = f"{name!r}: a connection was never given back, and nobody holds it any more{taken}"
         logger("pooling").warning("%s", said)
         with contextlib.suppress(ResourceWarning):  # where warnings are errors this is no place to raise one
             warnings.warn(said, ResourceWarning, stacklevel=2)
@@ -153,35 +159,59 @@ def log_failure(name: str, error: BaseException) -> None:
     """Log an attempt to connect that failed; a breaker's refusal is none."""
     if isinstance(error, BreakerOpen):
         return
-    logger("pooling").warning("%s could not connect: %s", name, described(error))
+    logger("pooling").warning("%r could not connect: %s", name, described(error))
+
+
+def log_attempt(name: str, attempt: Attempt) -> None:
+    """Log what there is to say of an attempt that made a connection."""
+    if attempt.objection is not None:
+        log_failure(name, attempt.objection)
+    if attempt.mended is not None:
+        failures, seconds = attempt.mended
+        said = "%r: connected again, %.1f s after the first of %s that failed"
+        logger("pooling").info(said, name, seconds, counted(failures, "attempt"))
 
 
 def log_dead(name: str, why: object) -> None:
     """Log a connection that was found dead."""
     said = described(why) if isinstance(why, Exception) else why
-    logger("pooling").info("%s: a connection is dead (%s); it is replaced", name, said)
+    logger("pooling").info("%r: a connection is dead (%s); it is replaced", name, said)
 
 
-def log_reset(name: str) -> None:
+def log_reset(name: str, error: Exception) -> None:
     """Log a reset that failed."""
-    logger("pooling").warning("%s: reset() failed; the connection is closed", name, exc_info=True)
+    logger("pooling").warning("%r: reset() failed; the connection is closed", name, exc_info=error)
 
 
-def log_close(name: str) -> None:
-    """Log a close that failed."""
-    logger("pooling").warning("%s: closing a connection failed", name, exc_info=True)
+def log_mistake(name: str, function: str, error: Exception) -> None:
+    """Log that a function of the program's seems to be wrong. If it is, nothing else shows that no connection lasts."""
+    logger("pooling").warning(
+        "%r: %s() raised %s: %s. If that is a mistake in it, no connection is ever used twice: each is closed, and"
+        " another made. This is said once",
+        *(name, function, type(error).__name__, error),
+        exc_info=error,
+    )
+
+
+def log_close(name: str, entry: Entry, error: BaseException) -> None:
+    """Log a close that failed; of a connection that was given up as broken it is no surprise."""
+    if entry.retired in ("dead", "discarded"):
+        said = "%r: closing a connection that was given up failed, too: %s: %s"
+        logger("pooling").info(said, name, type(error).__name__, error)
+    else:
+        logger("pooling").warning("%r: closing a connection failed", name, exc_info=error)
 
 
 def log_close_awaits(name: str) -> None:
     """Log a close that wasn't awaited."""
     logger("pooling").warning(
-        "%s: close() is a coroutine function, which was not awaited: use a perfkit.AsyncPool", name
+        "%r: close() is a coroutine function, which was not awaited: use a perfkit.AsyncPool", name
     )
 
 
 def log_left(name: str, patience: float, size: int, connecting: int, closing: int) -> None:
     """Log what was not closed in time."""
     logger("pooling").warning(
-        "%s is closed, but not all were back after %g s (lent: %d; being made: %d; being closed: %d)",
+        "%r is closed, but not all were back after %g s (lent: %d; being made: %d; being closed: %d)",
         *(name, patience, size, connecting, closing),
     )

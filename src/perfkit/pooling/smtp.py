@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from perfkit import registry
+from perfkit.pooling.smtp_base import SMTPBase
 from perfkit.pooling.smtp_crew import Crew
 from perfkit.pooling.smtp_errand import Errand, SessionEnds
-from perfkit.pooling.smtp_lent import LentSMTP
+from perfkit.pooling.smtp_lent import LentSMTP, SMTPLease
 from perfkit.pooling.smtp_message import check_are_many, prepare
 from perfkit.pooling.smtp_options import options_of
-from perfkit.pooling.smtp_stats import SMTPStats, Tally
 from perfkit.pooling.smtp_transport import SocketConnection
 from perfkit.pooling.smtp_trip import Trip
 from perfkit.pooling.threads import Pool
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["SMTPPool"]
 
 
-class SMTPPool:
+class SMTPPool(SMTPBase):
     r"""Sends mail over connections that are kept, encrypted and logged in: one handshake for many mails.
 
     Thread-safe. Where the server offers PIPELINING, a mail is two round trips with `send`, and one with `send_many`,
@@ -81,6 +80,8 @@ class SMTPPool:
     (SMTPUTF8).
     """
 
+    _pool: Pool[SocketConnection]
+
     def __init__(
         self,
         host: str,
@@ -107,7 +108,7 @@ class SMTPPool:
         source_address: tuple[str, int] | None = None,
         name: str | None = None,
     ) -> None:
-        self._options = options_of(
+        options = options_of(
             host,
             port,
             username=username,
@@ -122,30 +123,22 @@ class SMTPPool:
             local_hostname=local_hostname,
             source_address=source_address,
         )
-        self.name = name or self._options.terms.server
-        self._max_size = max_size
-        self._tally = Tally()
-        options = self._options
-        self._pool = Pool(
-            lambda: SocketConnection(options),
+        self._begin(
+            options,
+            name,
+            Pool,
+            SocketConnection,
+            SocketConnection,
             max_size=max_size,
             min_size=min_size,
             max_waiting=max_waiting,
             timeout=timeout,
             max_lifetime=max_lifetime,
             max_idle=max_idle,
-            validate=SocketConnection.is_quiet,
-            validate_after=0.0,
-            close=SocketConnection.close,
             breaker=breaker,
             backoff=backoff,
             leak_after=leak_after,
-            name=f"{self.name} pool",
         )
-        registry.register(self, part="pooling")
-
-    def __repr__(self) -> str:
-        return f"<perfkit.SMTPPool {self._options.terms.server}>"
 
     def __enter__(self) -> SMTPPool:
         return self
@@ -201,9 +194,8 @@ class SMTPPool:
         """Send mails, each to the recipients in its headers; return what has become of each, in their order.
 
         A mail that can't be sent fails alone: its `Delivery` has the ``error`` that `send` would raise. So does what is
-        no message at all; the error names its place. Where the
-        server offers PIPELINING, the envelope of a mail goes out with the content of the one before. Further
-        connections, up to ``max_size``, are opened while mails wait.
+        no message at all; the error names its place. Where the server offers PIPELINING, the envelope of a mail goes
+        out with the content of the one before. Further connections, up to ``max_size``, are opened while mails wait.
 
         Args:
             messages: a list, or another iterable, of messages as for `send`. They are taken from an iterator as they
@@ -230,13 +222,16 @@ class SMTPPool:
             crew.give_account(error)
             raise
 
-    @contextmanager
-    def connection(self) -> Iterator[smtplib.SMTP]:
+    def connection(self) -> SMTPLease:
         """Lend a connection as a plain `smtplib.SMTP`, connected and logged in: ``with pool.connection() as smtp: …``.
 
         For what `send` doesn't do, and for code that there is. Don't keep it beyond the block. A connection that is
         left in the middle of something is replaced; so is one that was closed by ``smtp.quit()``.
         """
+        return SMTPLease(self._lend())
+
+    @contextmanager
+    def _lend(self) -> Iterator[smtplib.SMTP]:
         connection = self._pool.acquire()
         connection.session.begin()
         connection.is_sound = False
@@ -257,16 +252,8 @@ class SMTPPool:
         self._put_back(connection)
 
     def warm(self) -> None:
-        """Open ``min_size`` connections now."""
+        """Open ``min_size`` connections now, and one at least. Raises what connecting raises: for a service's start."""
         self._pool.warm()
-
-    def drain(self) -> None:
-        """Replace every connection as it comes back: the password was changed, or the server."""
-        self._pool.drain()
-
-    def stats(self) -> SMTPStats:
-        """Return the figures."""
-        return self._tally.stats(self.name, self._options.terms.server, self._pool.stats())
 
     def close(self, timeout: float = 5.0) -> None:
         """Close the connections, in at most so many seconds. Whoever waits for one gets PoolClosed."""
@@ -276,23 +263,13 @@ class SMTPPool:
         """Deliver a trip's mails, over as many connections as it takes. Raises what getting a connection raises."""
         while trip.wants_connection():
             connection: SocketConnection = self._pool.acquire()
-            session = connection.session
             try:
-                connection.run(session.deliver(trip.take))
+                connection.run(connection.session.deliver(trip.take))
             except (OSError, SessionEnds) as error:
-                self._pool.discard(connection)
-                if session.was_stale:
-                    self._pool.drain()
-                trip.session_ended(error, session)
+                self._session_ended(connection, trip, error)
             except BaseException:  # whoever made the trip concludes its mails
                 self._pool.discard(connection)
                 raise
             else:
                 trip.look()
                 self._put_back(connection)
-
-    def _put_back(self, connection: SocketConnection) -> None:
-        if connection.is_sound and not connection.session.is_spent:
-            self._pool.release(connection)
-        else:
-            self._pool.discard(connection)

@@ -7,13 +7,13 @@ read as more than one address. Headers are read by the parser of `email.headerre
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from email.errors import NonASCIILocalPartDefect
 from email.headerregistry import AddressHeader
 from email.policy import SMTP
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
 __all__ = ["address", "addresses", "header_addresses"]
@@ -43,6 +43,8 @@ def address(text: object, what: str = "an address") -> str:
 def addresses(given: str | Iterable[str]) -> tuple[str, ...]:
     """Return recipients as they were passed: one, or an iterable of them; each once."""
     each = [given] if isinstance(given, str) else given
+    if not isinstance(each, Iterable):
+        raise TypeError(f"to_addrs must be an address, or a list of addresses, not {given!r}")
     return tuple(dict.fromkeys(address(one, "a recipient") for one in each))
 
 

@@ -6,14 +6,13 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
-from perfkit import registry
 from perfkit.pooling.aio import AsyncPool
 from perfkit.pooling.smtp_aio_crew import Crew
 from perfkit.pooling.smtp_aio_transport import LoopConnection
+from perfkit.pooling.smtp_base import SMTPBase
 from perfkit.pooling.smtp_errand import Errand, SessionEnds
 from perfkit.pooling.smtp_message import check_are_many, prepare
 from perfkit.pooling.smtp_options import options_of
-from perfkit.pooling.smtp_stats import SMTPStats, Tally
 from perfkit.pooling.smtp_trip import Trip
 
 if TYPE_CHECKING:
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["AsyncSMTPPool"]
 
 
-class AsyncSMTPPool:
-    """`SMTPPool` for asyncio: the same methods, arguments, guarantees and errors, awaited; without ``connection()``.
+class AsyncSMTPPool(SMTPBase):
+    """`SMTPPool` for asyncio: the same methods, arguments, guarantees and errors, awaited.
 
-    ``auth`` may be a coroutine function. Messages are put into bytes on the event loop: some 100 µs for a text, some
-    milliseconds for each megabyte of attachments.
+    It has no ``connection()``, and so no ``leak_after``. ``auth`` may be a coroutine function. Messages are put into
+    bytes on the event loop: some 100 µs for a text, some milliseconds for each megabyte of attachments.
 
     Cancellation: a mail that was not handed over is not delivered. If a task is cancelled after the final dot and
     before the server's word, nobody knows: the CancelledError has a note that says so, and `stats` counts it. What
@@ -39,6 +38,8 @@ class AsyncSMTPPool:
 
     Used by one event loop. Close it with ``await pool.aclose()``, or use it with ``async with``.
     """
+
+    _pool: AsyncPool[LoopConnection]
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class AsyncSMTPPool:
         source_address: tuple[str, int] | None = None,
         name: str | None = None,
     ) -> None:
-        self._options = options_of(
+        options = options_of(
             host,
             port,
             username=username,
@@ -80,29 +81,21 @@ class AsyncSMTPPool:
             local_hostname=local_hostname,
             source_address=source_address,
         )
-        self.name = name or self._options.terms.server
-        self._max_size = max_size
-        self._tally = Tally()
-        options = self._options
-        self._pool = AsyncPool(
-            lambda: LoopConnection.open(options),
+        self._begin(
+            options,
+            name,
+            AsyncPool,
+            LoopConnection,
+            LoopConnection.open,
             max_size=max_size,
             min_size=min_size,
             max_waiting=max_waiting,
             timeout=timeout,
             max_lifetime=max_lifetime,
             max_idle=max_idle,
-            validate=LoopConnection.is_quiet,
-            validate_after=0.0,
-            close=LoopConnection.close,
             breaker=breaker,
             backoff=backoff,
-            name=f"{self.name} pool",
         )
-        registry.register(self, part="pooling")
-
-    def __repr__(self) -> str:
-        return f"<perfkit.AsyncSMTPPool {self._options.terms.server}>"
 
     async def __aenter__(self) -> AsyncSMTPPool:
         return self
@@ -152,16 +145,8 @@ class AsyncSMTPPool:
             raise
 
     async def warm(self) -> None:
-        """Open ``min_size`` connections now."""
+        """Open ``min_size`` connections now, and one at least. Raises what connecting raises: for a service's start."""
         await self._pool.warm()
-
-    def drain(self) -> None:
-        """Replace every connection as it comes back: the password was changed, or the server."""
-        self._pool.drain()
-
-    def stats(self) -> SMTPStats:
-        """Return the figures. Not awaited: it reads memory alone."""
-        return self._tally.stats(self.name, self._options.terms.server, self._pool.stats())
 
     async def aclose(self, timeout: float = 5.0) -> None:
         """Close the connections, in at most so many seconds. Whoever waits for one gets PoolClosed."""
@@ -171,26 +156,16 @@ class AsyncSMTPPool:
         """Deliver a trip's mails, over as many connections as it takes. Raises what getting a connection raises."""
         while trip.wants_connection():
             connection: LoopConnection = await self._pool.acquire()
-            session = connection.session
             try:
-                await connection.run(session.deliver(trip.take))
+                await connection.run(connection.session.deliver(trip.take))
             except (OSError, SessionEnds) as error:
-                self._pool.discard(connection)
-                if session.was_stale:
-                    self._pool.drain()
-                trip.session_ended(error, session)
+                self._session_ended(connection, trip, error)
             except BaseException:  # whoever made the trip concludes its mails
                 self._pool.discard(connection)
                 raise
             else:
                 trip.look()
                 self._put_back(connection)
-
-    def _put_back(self, connection: LoopConnection) -> None:
-        if connection.is_sound and not connection.session.is_spent:
-            self._pool.release(connection)
-        else:
-            self._pool.discard(connection)
 
 
 async def _each(messages: Iterable[Mail] | AsyncIterable[Mail]) -> AsyncGenerator[Mail, None]:

@@ -147,12 +147,12 @@ class LoopConnection(asyncio.Protocol):
         return None
 
     async def _send(self, data: bytes) -> None:
-        """Write it, and wait until there is room for more."""
+        """Write it, and wait until there is room for more, or an answer: whoever has answered may read no further."""
         self._refuse_if_ended()
         self._transport.write(data)
         if self._is_full:
             try:
-                await self._until(lambda: not self._is_full, self._timeout)
+                await self._until(lambda: not self._is_full or not self._parser.is_empty, self._timeout)
             except TimeoutError as error:
                 raise timed_out(self._server, "took nothing of what was sent to it", self._timeout) from error
 

@@ -8,35 +8,21 @@ from typing import TYPE_CHECKING
 
 from perfkit.pooling.smtp_errand import stopped_by
 from perfkit.pooling.smtp_message import prepare_nth
-from perfkit.pooling.smtp_trip import Batch, Trip, not_sent
+from perfkit.pooling.smtp_trip import CrewBase, Trip, not_sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from perfkit.pooling.delivery import Delivery
     from perfkit.pooling.smtp_errand import Errand
     from perfkit.pooling.smtp_message import Mail
-    from perfkit.pooling.smtp_stats import Tally
 
 __all__ = ["Crew"]
 
 
-class Crew:
+class Crew(CrewBase):
     """Threads that carry the mails of one `send_many`."""
 
-    def __init__(
-        self,
-        carry: Callable[[Trip], None],
-        server: str,
-        tally: Tally,
-        max_carriers: int,
-        progress: Callable[[Delivery], object] | None,
-    ) -> None:
-        self.batch = Batch(max_carriers, tally.end)
-        self._server = server
-        self._carry = carry
-        self._tally = tally
-        self._progress = progress
+    def _begin(self) -> None:
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
 
@@ -127,14 +113,8 @@ class Crew:
             self.batch.leave(errands, error)
             self._changed.notify_all()
 
-    # -- what a trip tells
-
-    def begin(self, errand: Errand) -> None:
-        """A mail's turn has come."""
-        self._tally.begin(errand)
-
     def end(self, errand: Errand) -> None:
-        """A mail has its delivery."""
+        """A mail has its delivery; a trip tells of it."""
         with self._changed:
             self.batch.done(errand)
             self._changed.notify_all()

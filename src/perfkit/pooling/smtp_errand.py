@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perfkit.pooling.delivery import Delivery
-from perfkit.pooling.smtp_errors import DeliveryRefused, DeliveryUnknown, MailConnectionLost
+from perfkit.pooling.smtp_errors import (
+    DeliveryRefused,
+    DeliveryUnknown,
+    MailAuthRefused,
+    MailConnectionLost,
+    MailRefused,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_TRIES", "Errand", "Letter", "SessionEnds", "stopped_by"]
 
 _SHOWN = 3  # of the recipients that were refused
+_LOGIN_REQUIRED = 530  # RFC 4954; RFC 3207 has the same code for TLS
 MAX_TRIES = 3  # connections that may fail under one mail
 
 
@@ -115,6 +122,9 @@ class Errand:
         self._refuse(code, text, f"{server} refused every recipient of mail {self.letter.message_id}: {said}")
 
     def _refuse(self, code: int, text: str, message: str) -> None:
+        if code == _LOGIN_REQUIRED:
+            self.fail(_not_let_in(code, text, message), code, text)
+            return
         mine, refused = self.letter.message_id, self.refused
         self.fail(DeliveryRefused(message, code=code, text=text, message_id=mine, refused=refused), code, text)
 
@@ -181,6 +191,13 @@ class Errand:
         )
         unknown.__cause__ = error
         return unknown
+
+
+def _not_let_in(code: int, text: str, message: str) -> MailRefused:
+    """Return the error of what isn't the mail's fault: the server wants a login, or TLS, before it takes any."""
+    if "STARTTLS" in text.upper():
+        return MailRefused(f"{message}. It asks for TLS: pass tls='starttls'", code=code, text=text)
+    return MailAuthRefused(f"{message}. It asks for a login: pass username= and password=", code=code, text=text)
 
 
 def stopped_by(error: BaseException) -> Exception:

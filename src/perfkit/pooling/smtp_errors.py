@@ -87,7 +87,7 @@ class MailRefused(MailError, smtplib.SMTPResponseException):
         return self.code
 
     @property
-    def smtp_error(self) -> bytes:  # type: ignore[override]
+    def smtp_error(self) -> bytes:  # type: ignore[override]  # so is this
         """``text``, in the form and under the name it has in smtplib."""
         return self.text.encode()
 
@@ -103,4 +103,7 @@ class DeliveryRefused(MailRefused):
 
 
 class MailAuthRefused(MailRefused, smtplib.SMTPAuthenticationError):
-    """The server refused to log us in. The message has no part of what was sent to log in."""
+    """The server refused to log us in, or wants a login before it takes a mail.
+
+    The message has no part of what was sent to log in.
+    """

@@ -5,12 +5,35 @@ from __future__ import annotations
 import smtplib
 from typing import TYPE_CHECKING, Any
 
+from perfkit.pooling.reports import no_attribute
+
 if TYPE_CHECKING:
     import socket
+    from contextlib import AbstractContextManager
 
     from perfkit.pooling.smtp_transport import SocketConnection
 
-__all__ = ["LentSMTP"]
+__all__ = ["LentSMTP", "SMTPLease"]
+
+
+class SMTPLease:
+    """What ``pool.connection()`` returns, for one ``with``: a block that says so to whoever takes it for the SMTP."""
+
+    __slots__ = ("_block",)
+
+    def __init__(self, block: AbstractContextManager[smtplib.SMTP]) -> None:
+        self._block = block
+
+    def __enter__(self) -> smtplib.SMTP:
+        return self._block.__enter__()
+
+    def __exit__(self, *raised: Any) -> bool | None:
+        return self._block.__exit__(*raised)
+
+    if not TYPE_CHECKING:  # or type checkers would take it for a connection, too
+
+        def __getattr__(self, name: str) -> object:
+            raise AttributeError(no_attribute(self, name, "with"))
 
 
 class LentSMTP(smtplib.SMTP):

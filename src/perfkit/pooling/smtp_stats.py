@@ -46,6 +46,8 @@ class SMTPStats:
     times: LatencySummary
     connections: Any
 
+    COLUMNS = ("server", "delivered", "refused", "unknown", "failed", "resent", "times")
+
 
 class Tally:
     """Counts what becomes of mails, in any number of threads."""

@@ -47,6 +47,7 @@ GOODBYE = 1.0  # seconds at most for the server to answer QUIT: nobody waits for
 PIECE = 64 * 1024  # bytes written at a time, each with the whole timeout
 _ENOUGH = 64 * 1024
 _SAYS_NOTHING = "; if it is one that encrypts from the first byte (port 465), pass tls='implicit'"
+_OTHER_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL
 _PLAIN_TEXT = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # OpenSSL's names for it
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _CUT = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)
@@ -252,8 +253,7 @@ def handshake(options: Options) -> Iterator[None]:
         yield
     except ssl.SSLCertVerificationError as error:
         raise MailUntrusted(
-            f"{server} shows a certificate that is not trusted: {error.verify_message}; if it is of an authority of "
-            "your own, pass a context= that knows it"
+            f"{server} shows a certificate that is not trusted: {error.verify_message.rstrip('.')}; {_remedy(error)}"
         ) from error
     except _CUT as error:
         raise lost(server, error) from error
@@ -268,6 +268,12 @@ def handshake(options: Options) -> Iterator[None]:
         raise
     except TimeoutError as error:
         raise timed_out(server, "did not come to the end of the TLS handshake", options.connect_timeout) from error
+
+
+def _remedy(error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code in _OTHER_NAME:
+        return "give the host as its certificate names it"
+    return "if it is of an authority of your own, pass a context= that knows it"
 
 
 def timed_out(server: str, what: str, timeout: float, hint: str = "") -> MailTimeout:

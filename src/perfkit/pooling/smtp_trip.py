@@ -30,7 +30,7 @@ if TYPE_CHECKING:
             """A mail has its delivery."""
 
 
-__all__ = ["Batch", "Trip", "not_sent"]
+__all__ = ["Batch", "CrewBase", "Trip", "not_sent"]
 
 _LOOK_AHEAD = 8  # mails taken from the caller and not concluded, for each connection there may be
 _WORTH_A_CONNECTION = 3  # mails that wait: opening one takes as long as some mails
@@ -233,3 +233,30 @@ class Batch:
         while (left := self.take()) is not None:
             left.fail(without_frames(error))
             self.done(left)
+
+
+class CrewBase:
+    """Who carries the mails of one `send_many`, but for the waiting: their batch, and whom they tell."""
+
+    def __init__(
+        self,
+        carry: Callable[[Trip], Any],
+        server: str,
+        tally: Log,
+        max_carriers: int,
+        progress: Callable[[Delivery], object] | None,
+    ) -> None:
+        self.batch = Batch(max_carriers, tally.end)
+        self._server = server
+        self._carry = carry
+        self._tally = tally
+        self._progress = progress
+        self._begin()
+
+    def _begin(self) -> None:
+        """Have nobody at work yet."""
+        raise NotImplementedError
+
+    def begin(self, errand: Errand) -> None:
+        """A mail's turn has come; a trip tells of it."""
+        self._tally.begin(errand)

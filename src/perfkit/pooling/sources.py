@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Factory = Callable[[], Any]
 
-__all__ = ["Sources", "sources_of", "why_final"]
+__all__ = ["Sources", "is_mistake", "sources_of", "why_final"]
 
 # What no second try will mend: the program is at fault, and whoever waits had better know.
 _FAULTS = (TypeError, AttributeError, NameError, ImportError, NotImplementedError, AssertionError, SyntaxError)
@@ -82,11 +82,30 @@ def _breaker(name: str) -> CircuitBreaker:
 
 async def _acalled(factory: Callable[[], Awaitable[Any]], breaker: CircuitBreaker | None) -> Any:
     if breaker is None:
-        made = factory()
-        return await made if isawaitable(made) else made
+        return await _awaited(factory)
     async with breaker:
+        return await _awaited(factory)
+
+
+async def _awaited(factory: Callable[[], Awaitable[Any]]) -> Any:
+    """Return what a factory makes. What it waited for may be cancelled though nobody cancels the attempt: it failed."""
+    from asyncio import CancelledError
+
+    try:
         made = factory()
         return await made if isawaitable(made) else made
+    except CancelledError as error:
+        if _is_cancelled():
+            raise
+        raise RuntimeError(f"connect() raised {error!r}, though nobody has cancelled it") from error
+
+
+def _is_cancelled() -> bool:
+    """Tell whether somebody has cancelled the running task, rather than what it waits for."""
+    from asyncio import current_task
+
+    task = current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _checked(conn: object) -> object:
@@ -99,13 +118,18 @@ def _checked(conn: object) -> object:
     return conn
 
 
+def is_mistake(error: BaseException) -> bool:
+    """Tell whether an error is taken for a mistake of the program."""
+    return isinstance(error, _FAULTS) or type(error) in _FAULTS_THEMSELVES
+
+
 def why_final(error: BaseException) -> str | None:
     """Return why trying again right away would be of no use, or None; an error may say so by being ``permanent``."""
     if isinstance(error, BreakerOpen):
         return "its circuit breaker lets nobody through"
     if getattr(error, "permanent", False) is True:
         return "the error says of itself that it is permanent"
-    if isinstance(error, _FAULTS) or type(error) in _FAULTS_THEMSELVES:
+    if is_mistake(error):
         return f"{type(error).__name__} is taken for a mistake of the program, which no second try mends"
     return None
 

@@ -23,10 +23,10 @@ class PoolStats:
     ``size`` connections exist: ``idle`` ones, and ``in_use`` ones, which are lent, or being reset or checked;
     ``connecting`` more are being made, ``waiting`` callers wait. ``peak`` is the most that were in use at once.
     ``created`` counts connections made, ``closed`` those that left, by reason: "lifetime", "idle", "uses", "dead"
-    (found so by ``validate``), "drained", "surplus" (``resize``), "discarded", "failed over", "lost" (whoever had it is
-    gone), "closed" (the pool was). ``acquired`` counts lendings, ``timeouts`` callers who got none in time,
-    ``turned_away`` those whom ``PoolFull`` met, ``errors`` failed attempts to connect. ``wait`` is how long callers
-    waited for a connection, ``lifetime`` how long closed ones had lived; both in seconds.
+    (found so by ``validate``), "drained", "surplus" (more than ``max_size``), "discarded", "failed over", "lost"
+    (whoever had it is gone), "closed" (the pool was). ``acquired`` counts lendings, ``timeouts`` callers who got none
+    in time, ``turned_away`` those whom ``PoolFull`` met, ``errors`` failed attempts to connect. ``wait`` is how long
+    callers waited for a connection, ``lifetime`` how long closed ones had lived; both in seconds.
     """
 
     name: str
@@ -47,6 +47,9 @@ class PoolStats:
     wait: LatencySummary
     lifetime: LatencySummary
 
+    GAUGES = frozenset({"size", "idle", "in_use", "connecting", "waiting", "peak", "min_size", "max_size"})
+    COLUMNS = ("size", "idle", "in_use", "waiting", "acquired", "created", "timeouts", "errors", "wait")
+
 
 def stats_of(core: Core, *, timeouts: int, waits: Histogram, lifetimes: Histogram) -> PoolStats:
     """Read the figures. Under the lock."""
@@ -58,7 +61,7 @@ def stats_of(core: Core, *, timeouts: int, waits: Histogram, lifetimes: Histogra
         size=core.size,
         idle=idle,
         in_use=core.size - idle,
-        connecting=core.connecting,
+        connecting=core.being_made,
         waiting=len(core.waiting),
         peak=core.note_peak(),
         min_size=core.min_size,

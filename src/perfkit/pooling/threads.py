@@ -26,7 +26,7 @@ from perfkit._base.workers import Workers
 from perfkit.pooling import reports
 from perfkit.pooling.base import C, PoolBase
 from perfkit.pooling.lease import Lease, Ticket, WatchedLease
-from perfkit.pooling.options import closing_of, wait_of
+from perfkit.pooling.options import wait_of
 from perfkit.pooling.pauses import WHILE_WAITED_FOR
 
 TYPE_CHECKING = False
@@ -66,10 +66,12 @@ class Pool(PoolBase[C]):
     that is True, or it is a mistake of the program (TypeError, AttributeError, NameError, ImportError and the like; a
     KeyError or IndexError that is no subclass). A note on it says which of these.
 
-    What leaves ``with`` by an exception is validated before it is lent again; if there is a ``reset`` and no
-    ``validate``, it is reset; with neither it is closed, for nothing would tell whether it still works. (After
-    `acquire`, `discard` is for that.) By one that is no Exception (an interrupt, a cancellation, a generator closed in
-    the middle) the connection is closed in any case, because an answer may be on its way that the next would read.
+    What leaves ``with`` by an exception is looked at before it is lent again: by ``reset``, which closes it by raising,
+    and by ``validate``. Where there is neither it is closed, for nothing tells whether it still works; so a pool
+    without both gets over a server's restart, at the cost of one error for each connection it had. By one that is no
+    Exception (an interrupt, a cancellation, a generator closed in the middle) the connection is closed in any case,
+    because an answer may be on its way that the next borrower would read. What `acquire` took is given back by
+    `release` if it works, and by `discard` if it may not.
 
     Args:
         connect: returns a new connection; or a list of such functions, in order of preference: each has a circuit
@@ -115,6 +117,7 @@ class Pool(PoolBase[C]):
 
     if not TYPE_CHECKING:
         __init__ = named(PoolBase.__init__, "Pool")
+        resize = named(PoolBase.resize, "Pool.resize")
 
     _barging = 100e-6
     _may_await = False
@@ -150,13 +153,16 @@ class Pool(PoolBase[C]):
         return self._lent.put(entry)  # type: ignore[no-any-return]  # connect() made it
 
     def warm(self, timeout: float | None = None) -> None:
-        """Make connections until there are ``min_size``, and wait for them; from then on so many are kept.
+        """Make connections until there are ``min_size``, and one at least, and wait for them.
 
-        Raises what ``connect`` raised, or PoolTimeout, if they aren't there after ``timeout`` seconds (None: the
-        pool's own); PoolClosed.
+        From then on ``min_size`` are kept. Raises what ``connect`` raised, or PoolTimeout, if they aren't there after
+        ``timeout`` seconds (None: the pool's own); PoolClosed.
         """
         patience = wait_of(timeout, self._options.timeout)
         if self._decide(self._core.warm, self._timer()):
+            return
+        if not self._core.min_size:
+            self._return_unused(self._take(timeout))
             return
         self._see_to_it()
         self._watch_until(self._is_warm_or_never, patience)
@@ -178,9 +184,10 @@ class Pool(PoolBase[C]):
             patience = 0.0
         if not self._watch_until(self._is_over, patience):
             core = self._core
-            reports.log_left(self.name, patience, core.size, core.connecting, len(core.leaving))
+            reports.log_left(self.name, patience, core.size, core.being_made, len(core.leaving))
 
     def __enter__(self) -> Pool[C]:
+        self._core.check_open()
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -276,14 +283,14 @@ class Pool(PoolBase[C]):
         try:
             return self._says_alive(self._options.validate(conn))
         except Exception as error:  # noqa: BLE001 (whatever a dead connection raises)
-            reports.log_dead(self.name, error)
+            self._validate_failed(error)
             return False
 
-    def _was_reset(self, entry: Entry) -> bool:
+    def _was_reset(self, entry: Entry, *, is_sound: bool = True) -> bool:  # noqa: ARG002 (of use where reset is awaited)
         try:
             self._options.reset(entry.conn)  # type: ignore[misc]  # the caller has looked
-        except Exception:  # noqa: BLE001 (the borrower has done his work; the next gets another connection)
-            reports.log_reset(self.name)
+        except Exception as error:  # noqa: BLE001 (the borrower has done his work; the next gets another connection)
+            self._reset_failed(error)
             self._drop(entry)
             return False
         except BaseException:
@@ -377,6 +384,7 @@ class Pool(PoolBase[C]):
             self._has_failed(attempt, error)
         else:
             self._order(self._core.connected, attempt, self._entry(conn, place), self._timer())
+            reports.log_attempt(self.name, attempt)
 
     def _return_to_first(self, attempt: Attempt) -> None:
         try:
@@ -386,6 +394,7 @@ class Pool(PoolBase[C]):
             reports.log_failure(self.name, error)
         else:
             self._order(self._core.fall_back, attempt, self._entry(conn, place), self._timer())
+            reports.log_attempt(self.name, attempt)
 
     def _check(self, entry: Entry) -> None:
         if self._is_alive(entry.conn):
@@ -400,12 +409,12 @@ class Pool(PoolBase[C]):
         self._lifetimes.record(max(0.0, self._timer() - entry.created))
         conn, core = entry.conn, self._core
         try:
-            close = closing_of(conn, self._options.close, "close")
+            close = self._closer(conn)
             if close is not None and type(result := close()) is CoroutineType:
                 result.close()
                 reports.log_close_awaits(self.name)
-        except BaseException:  # noqa: BLE001 (nobody is there to be told; the connection is out of the pool)
-            reports.log_close(self.name)
+        except BaseException as error:  # noqa: BLE001 (nobody is there to be told; the connection is out of the pool)
+            reports.log_close(self.name, entry, error)
         finally:
             entry.conn = None
             self._order(core.ended, entry)
@@ -415,5 +424,5 @@ class Pool(PoolBase[C]):
     def _ring(self) -> None:
         self._do(Pool._keep_up, self)
 
-    def _ring_in(self, seconds: float) -> None:
-        self._alarm.set(seconds)
+    def _ring_in(self, seconds: float) -> bool:
+        return self._alarm.set(seconds)

@@ -91,13 +91,17 @@ class Failures:
         self.number += 1
         self._lines.append(f"  {self.number}: {described(error)}")
 
+    @property
+    def counted(self) -> str:
+        """How many there were, in words."""
+        return "1 attempt" if self.number == 1 else f"{self.number} attempts"
+
     def note(self, name: str, elapsed: float, why: str) -> str:
         """Return the note. The last error is the one it stands on, so only those before it are listed."""
-        attempts = "1 attempt" if self.number == 1 else f"{self.number} attempts"
         earlier = list(self._lines)[:-1]
         left_out = self.number - 1 - len(earlier)
         more = [f"  ({left_out} before these)"] if left_out else []
-        heading = f"{heading_of(name)} gave up after {attempts} in {elapsed:.3f} s: {why}"
+        heading = f"{heading_of(name)} gave up after {self.counted} in {elapsed:.3f} s: {why}"
         return "\n".join([heading + (", after" if earlier else ""), *more, *earlier])
 
 

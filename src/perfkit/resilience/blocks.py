@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from time import sleep
+
 from perfkit.resilience.run import Run, slept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from typing import Any, NoReturn, Self
 
     from perfkit.resilience.retrying import Retry
 
 __all__ = ["AsyncAttempts", "Attempt", "Attempts"]
+
+_OF_COROUTINES = 0x080 | 0x200  # co_flags of coroutine functions, and of asynchronous generators
 
 
 class Attempt:
@@ -27,6 +32,11 @@ class Attempt:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         return self._attempts.ended(error)
+
+    async def __aenter__(self) -> NoReturn:
+        raise TypeError("an attempt is entered by `with attempt:`, in a coroutine too; what is awaited is `async for`")
+
+    async def __aexit__(self, *raised: object) -> None: ...
 
 
 class Attempts:
@@ -48,6 +58,8 @@ class Attempts:
         if not self._is_first():
             if self._wait is None:
                 raise StopIteration
+            if self._wait and self._retry._sleep is sleep:
+                self._refuse_to_stop_a_loop(sys._getframe(1).f_code.co_flags)
             self._retry._sleep(self._wait)
             self._begin_another()
         return self._next()
@@ -66,6 +78,15 @@ class Attempts:
         self._wait = self._run.wait_after(error)
         self._error = None if self._wait is None else error
         return self._wait is not None
+
+    def _refuse_to_stop_a_loop(self, flags: int) -> None:
+        """Raise RuntimeError in a coroutine. Not wherever an event loop runs: it does in each cell of a notebook."""
+        asyncio = sys.modules.get("asyncio")
+        if flags & _OF_COROUTINES and asyncio is not None and asyncio._get_running_loop() is not None:
+            raise RuntimeError(
+                "`for attempt in retry(...)` would stop the event loop while it waits for the next attempt: in a"
+                " coroutine write `async for`"
+            ) from self._error
 
     def _is_first(self) -> bool:
         if self._is_open:

@@ -11,12 +11,13 @@ from contextvars import ContextVar
 from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.calling import refusing
+from perfkit._base.closures import call, name_of, refuse_coroutine, wrap
 from perfkit._base.logs import logger
 from perfkit.resilience import limits
 from perfkit.resilience.circuit import FAILED, NEUTRAL, OK, SLOW, Circuit, HalfOpen, Refusal, Rules
+from perfkit.resilience.entered import BEGAN, BELOW, BREAKER, DEEPEST, DEPTH, FRAME, PERIOD, find, frame_of_with, own
 from perfkit.resilience.errors import BreakerOpen
 from perfkit.resilience.windows import CountWindow, TimeWindow
-from perfkit.resilience.wrapping import call, name_of, refuse_coroutine, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,14 +38,9 @@ __all__ = ["CircuitBreaker"]
 
 _numbers = itertools.count(1)
 
-
-def _refuse_arguments(args: tuple[Any, ...], _: dict[str, Any]) -> None:
-    """Say what to write to whoever puts the class itself on a function, or leaves a keyword out."""
-    if len(args) > 1:
-        raise TypeError(
-            f"CircuitBreaker takes keyword arguments alone, not {args[1]!r}: make one, breaker = CircuitBreaker(...),"
-            " and put @breaker on functions"
-        )
+# The innermost block that the running thread or task is in, which has the one around it. They are no business of the
+# breaker's, which any number may be in. Not imported: CPython 3.11 calls the methods of what is the slow way.
+_entered: ContextVar[list[Any] | None] = ContextVar("perfkit_breakers_entered", default=None)
 
 
 class CircuitBreaker:
@@ -102,7 +98,7 @@ class CircuitBreaker:
 
     _is_listed = True  # in perfkit.stats()
 
-    @refusing(_refuse_arguments)
+    @refusing(limits.refuse_arguments)
     def __init__(
         self,
         *,
@@ -145,7 +141,7 @@ class CircuitBreaker:
             raise ValueError(
                 "on=() has nothing count as a failure, so it would never open: name what does, or slow_call"
             )
-        self._ignored = _with_refusals(limits.check_errors(ignore, "ignore"), self._failures)
+        self._ignored = limits.check_ignored(ignore, self._failures)
         self._on_change = on_change
         self._timer = timer
         self._name = name
@@ -270,15 +266,21 @@ class CircuitBreaker:
     def __enter__(self) -> Self:
         period, began = self._begin()
         below = _entered.get()
-        while below is not None and (below[BREAKER] is None or below[DEPTH] >= _DEEPEST):
+        while below is not None and (below[BREAKER] is None or below[DEPTH] >= DEEPEST):
             below = below[BELOW]
-        _entered.set([self, period, began, below, 1 if below is None else below[DEPTH] + 1])
+        if below is None:
+            _entered.set([self, period, began, None, 1, None])
+        else:
+            frame = None if find(self, below) is None else frame_of_with()
+            _entered.set([self, period, began, below, below[DEPTH] + 1, frame])
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        block = _find(self, _entered.get())
+        block = find(self, _entered.get())
         if block is None:  # it was entered in another context, which nobody can look into
             return
+        if block[FRAME] is not None:
+            block = own(self, block)
         block[BREAKER] = None  # the next one to be entered takes it off
         if error is None:
             self._returned(block[PERIOD], block[BEGAN])
@@ -359,7 +361,8 @@ class CircuitBreaker:
 
     def _tell(self, before: State, after: State) -> None:
         log = logger("resilience")
-        (log.warning if after == "open" else log.info)("breaker %r: %s, was %s", self.name, after, before)
+        say = log.warning if after == "open" else log.info
+        say("breaker %r: %s, was %s", self.name, after, before)
         try:
             self._changed(before, after)
         except Exception:  # noqa: BLE001 (it is logged; the call itself went as it went)
@@ -392,31 +395,6 @@ class CircuitBreaker:
         return KeyedBreakers(max_keys, options)
 
 
-# A block that was entered is a list, for that is what costs least to make; its breaker is None once it has been left.
-BREAKER, PERIOD, BEGAN, BELOW, DEPTH = range(5)
-
-# The blocks that the running thread or task is in: the innermost, which has the one around it. They are no business of
-# the breaker's, which any number may be in. One that is left elsewhere stays in here; but not many of them do.
-_entered: ContextVar[list[Any] | None] = ContextVar("perfkit_breakers_entered", default=None)
-_DEEPEST = 1000
-
-
-def _find(breaker: CircuitBreaker, block: list[Any] | None) -> list[Any] | None:
-    """Return the innermost block of a breaker; blocks may be left in another order than they were entered."""
-    while block is not None and block[BREAKER] is not breaker:
-        block = block[BELOW]
-    return block
-
-
-def _with_refusals(
-    ignored: tuple[type[Exception], ...], failures: tuple[type[Exception], ...]
-) -> tuple[type[Exception], ...]:
-    """Return what is ignored: refusals of other breakers too, unless ``failures`` name them."""
-    is_named = any(issubclass(kind, BreakerOpen) for kind in failures)
-    return ignored if is_named else (*ignored, BreakerOpen)
-
-
 def _refusal(name: str, refusal: Refusal) -> str:
-    if refusal.state == "open":
-        return f"breaker {name!r} is open: try again in {refusal.retry_after:.3g} s"
-    return f"breaker {name!r} is half-open and its probes are out: try again in {refusal.retry_after:.3g} s"
+    state = "open" if refusal.state == "open" else "half-open and its probes are out"
+    return f"breaker {name!r} is {state}: try again in {refusal.retry_after:.3g} s"

@@ -11,13 +11,13 @@ from functools import partial
 
 from perfkit import registry
 from perfkit._base import fork
-from perfkit._base.decorating import COROUTINE_FUNCTION, checked_kind
+from perfkit._base.closures import check_not_called, name_of
+from perfkit._base.decorating import COROUTINE_FUNCTION, checked_kind, kind_of
 from perfkit._base.exceptions import described
 from perfkit._base.histogram import Histogram
 from perfkit._base.logs import logger
 from perfkit.resilience import limits
 from perfkit.resilience.beats import Beats
-from perfkit.resilience.wrapping import check_not_called, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class Heartbeat:
             hanging, so give it a timeout of its own too.
         misses: so many misses in a row mean that the peer is lost, from 1.
         on_lost: ``on_lost(heartbeat)``, called where the beats are made (worker or task, where it may be a coroutine
-            function). What it raises is logged on ``perfkit.resilience`` and is in ``last_error``; it stops nothing.
+            function). What it raises is logged on ``perfkit.resilience`` and is in ``last_hook_error``; it stops
+            nothing.
         on_back: ``on_back(heartbeat)``, in the same way.
         name: what ``perfkit.stats()`` and the log call it; if not given, the name of ``beat``.
         timer: the clock, a function that returns seconds and never goes back.
@@ -102,13 +103,18 @@ class Heartbeat:
         self._is_telling = False
         self._told: Event | None = None  # the change that the hooks were told of last
         self._last_error: str | None = None
+        self._last_hook_error: str | None = None
         self._lock = threading.RLock()  # re-entrant: a finaliser may stop it
         fork.after_in_child(self)
         registry.register(self, part="resilience")
 
     def _checked_hook(self, hook: Callable[[Heartbeat], object] | None, name: str) -> Any:
-        check = limits.check_callable if self._is_async else limits.check_hook
-        check(hook, name, f"{name}(heartbeat)")
+        limits.check_callable(hook, name, f"{name}(heartbeat)")
+        if hook is not None and not self._is_async and kind_of(hook) == COROUTINE_FUNCTION:
+            raise TypeError(
+                f"{name} must be a plain function where beat is one, for nobody would await it: make beat a coroutine"
+                " function too"
+            )
         return hook
 
     # -- for users
@@ -128,11 +134,12 @@ class Heartbeat:
             self.stop()  # what a loop that is gone has left
             self._pulse = new_pulse(self, is_async=self._is_async)
             self._beats.start(self._timer())
-            try:
-                self._pulse.set(0.0)
-            except BaseException:
+            if not self._pulse.set(0.0):
                 self.stop()
-                raise
+                raise RuntimeError(
+                    f"heartbeat {self.name!r} can't beat: no thread is to be had for it. start() it when there are"
+                    " fewer, and not at the interpreter's end"
+                )
 
     def stop(self) -> None:
         """Beat no more. A beat that has begun goes on to its end in a worker, and is cancelled in a task."""
@@ -177,8 +184,13 @@ class Heartbeat:
 
     @property
     def last_error(self) -> str | None:
-        """What the last miss was, or what the last hook that failed has raised; None if there was neither."""
+        """What the last miss was; None if there was none."""
         return self._last_error
+
+    @property
+    def last_hook_error(self) -> str | None:
+        """What the last hook that failed has raised; None if none did."""
+        return self._last_hook_error
 
     def stats(self) -> HeartbeatStats:
         """Return its figures."""
@@ -197,6 +209,7 @@ class Heartbeat:
                 since_success=None if last is None else self._timer() - last,
                 latency=self._latency.summary(),
                 last_error=self._last_error,
+                last_hook_error=self._last_hook_error,
             )
 
     def __repr__(self) -> str:
@@ -242,7 +255,7 @@ class Heartbeat:
 
     def _hook_failed(self, error: BaseException) -> None:
         """Take note of a hook that has raised something."""
-        self._last_error = f"on_{self._told}() raised {described(error)}"
+        self._last_hook_error = f"on_{self._told}() raised {described(error)}"
 
     def _note(self, event: Event | None) -> None:
         """Have a change told. One that takes back what has not been told yet is none."""
@@ -265,8 +278,9 @@ class Heartbeat:
     def _tell(self, event: Event) -> Any:
         self._told = event
         if event == "lost":
-            said = "heartbeat %r: lost, after %d misses in a row; the last one: %s"
-            logger("resilience").warning(said, self.name, self._misses, self._last_error)
+            misses = "1 miss" if self._misses == 1 else f"{self._misses} misses in a row"
+            said = "heartbeat %r: lost, after %s; the last one: %s"
+            logger("resilience").warning(said, self.name, misses, self._last_error)
         else:
             logger("resilience").info("heartbeat %r: back", self.name)
         hook = self._hooks[event]

@@ -15,7 +15,7 @@ from perfkit.resilience.breaker import CircuitBreaker
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from typing import Any
+    from typing import Any, NoReturn
 
     from perfkit.resilience.circuit import State
     from perfkit.resilience.stats import KeyedBreakersStats
@@ -60,6 +60,11 @@ class KeyedBreakers:
         self._lock = threading.RLock()
         fork.after_in_child(self)
         registry.register(self, part="resilience")
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError("a breaker is for one key: write `with breakers(key):`")
+
+    def __exit__(self, *raised: object) -> None: ...
 
     def __call__(self, key: Hashable) -> CircuitBreaker:
         """Return the breaker of a key, new and closed if there is none. Raises TypeError for a key without a hash."""

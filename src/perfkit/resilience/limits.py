@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
+from perfkit._base.checks import check_callable, check_count, check_hook, check_number, check_seconds, check_timer
+from perfkit.resilience.errors import BreakerOpen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 __all__ = [
@@ -18,26 +18,13 @@ __all__ = [
     "check_count",
     "check_errors",
     "check_hook",
+    "check_ignored",
     "check_number",
     "check_rate",
     "check_seconds",
     "check_timer",
+    "refuse_arguments",
 ]
-
-
-def check_number(value: object, name: str, what: str) -> float:
-    """Return a real number that is no bool; ``what`` says what the number is of."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be {what}, not {value!r} ({type(value).__name__})")
-    return value
-
-
-def check_seconds(value: object, name: str, *, least: str = "more than 0") -> float:
-    """Return a finite number of seconds: more than 0, or where ``least`` is "0 or more", from 0."""
-    seconds = check_number(value, name, "a number of seconds")
-    if not (0 <= seconds < math.inf) or (seconds == 0 and least == "more than 0"):
-        raise ValueError(f"{name} must be {least} seconds, and finite, not {value!r}")
-    return float(seconds)
 
 
 def check_between(value: object, name: str, least: float, most: float = math.inf) -> float:
@@ -47,15 +34,6 @@ def check_between(value: object, name: str, least: float, most: float = math.inf
     if not (least <= number <= most) or number == math.inf:
         raise ValueError(f"{name} must be a number {span}, and finite, not {value!r}")
     return float(number)
-
-
-def check_count(value: object, name: str) -> int:
-    """Return a whole number from 1."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number from 1, not {value!r} ({type(value).__name__})")
-    if value < 1:
-        raise ValueError(f"{name} must be a whole number from 1, not {value!r}")
-    return value
 
 
 def check_rate(value: object, name: str) -> float:
@@ -71,12 +49,26 @@ def check_errors(errors: object, name: str) -> tuple[type[Exception], ...]:
     kinds = errors if isinstance(errors, tuple) else (errors,)
     for kind in kinds:
         if not isinstance(kind, type) or not issubclass(kind, Exception):
-            why = ": what is none, such as KeyboardInterrupt and asyncio's CancelledError, is nobody's failure"
             raise TypeError(
-                f"{name} must be a subclass of Exception or a tuple of such, not {errors!r}"
-                f"{as_tuple(errors, name) or why}"
+                f"{name} must be a subclass of Exception or a tuple of such, not {errors!r}{_hint(errors, kind, name)}"
             )
     return kinds
+
+
+def check_ignored(errors: object, failures: tuple[type[Exception], ...]) -> tuple[type[Exception], ...]:
+    """Return what a breaker ignores: refusals of other breakers too, unless ``failures`` name them."""
+    ignored = check_errors(errors, "ignore")
+    is_named = any(issubclass(kind, BreakerOpen) for kind in failures)
+    return ignored if is_named else (*ignored, BreakerOpen)
+
+
+def _hint(errors: object, kind: object, name: str) -> str:
+    """Return what else is to be said of what is no exception type."""
+    if isinstance(kind, type) and issubclass(kind, BaseException):
+        return ": what is none, such as KeyboardInterrupt and asyncio's CancelledError, is nobody's failure"
+    if callable(kind) and not isinstance(kind, type):
+        return ": a function may be given to a retry's `on`, not here"
+    return as_tuple(errors, name)
 
 
 def as_tuple(errors: object, name: str) -> str:
@@ -87,40 +79,10 @@ def as_tuple(errors: object, name: str) -> str:
     return f" (write {name}=({kinds}{',' if len(errors) == 1 else ''}))"
 
 
-def check_callable(function: object, name: str, call: str, arguments: int = 1) -> None:
-    """Raise TypeError unless ``function`` is None or can be called with so many; ``call`` shows how it would be."""
-    if function is None:
-        return
-    if not callable(function):
-        raise TypeError(f"{name} must be a function, called as {call}, not {function!r}")
-    objection = _objection(function, arguments)
-    if objection is not None:
-        raise TypeError(f"{name} is called as {call}, which {function!r} doesn't take: {objection}")
-
-
-def _objection(function: Callable[..., object], arguments: int) -> str | None:
-    """Return why a function can't be called with so many arguments, or None where it can, or doesn't tell."""
-    from inspect import signature
-
-    try:
-        shown = signature(function)
-    except (TypeError, ValueError):  # some that are written in C
-        return None
-    try:
-        shown.bind(*[None] * arguments)
-    except TypeError as error:
-        return str(error)
-    return None
-
-
-def check_hook(function: object, name: str, call: str, arguments: int = 1) -> None:
-    """Do as `check_callable`, and refuse coroutine functions too."""
-    check_callable(function, name, call, arguments)
-    if function is not None and kind_of(function) == COROUTINE_FUNCTION:
-        raise TypeError(f"{name} must be a plain function, called as {call}: nobody would await it")
-
-
-def check_timer(timer: Any) -> None:
-    """Raise TypeError unless ``timer`` can be called."""
-    if not callable(timer):
-        raise TypeError(f"timer must be a function that returns seconds, such as time.monotonic, not {timer!r}")
+def refuse_arguments(args: tuple[Any, ...], _: dict[str, Any]) -> None:
+    """Say what to write to whoever puts the class itself on a function, or leaves a keyword out."""
+    if len(args) > 1:
+        raise TypeError(
+            f"CircuitBreaker takes keyword arguments alone, not {args[1]!r}: make one, breaker = CircuitBreaker(...),"
+            " and put @breaker on functions"
+        )

@@ -10,11 +10,11 @@ import weakref
 from contextvars import copy_context
 from types import CoroutineType
 
+from perfkit._base.closures import refuse_coroutine
 from perfkit._base.exceptions import described
 from perfkit._base.logs import logger
 from perfkit._base.maintenance import Alarm
 from perfkit._base.workers import Workers
-from perfkit.resilience.wrapping import refuse_coroutine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +33,11 @@ if TYPE_CHECKING:
         def check_here(self) -> None:
             """Raise RuntimeError if it beats somewhere else than the caller is."""
 
-        def set(self, delay: float) -> None:
-            """Have the heartbeat look for what is due in so many seconds, instead of when it was set for before."""
+        def set(self, delay: float) -> bool:
+            """Have the heartbeat look for what is due in so many seconds, instead of when it was set for before.
+
+            False if that isn't possible now.
+            """
 
         def begin(self, beat: Callable[[], Any], number: int) -> bool:
             """Have a beat made; tell whether that is possible."""
@@ -136,7 +139,7 @@ def _refuse_awaitable(told: object) -> None:
     """Raise TypeError for a coroutine that a hook has returned, where there is no loop to await it."""
     if isinstance(told, CoroutineType):
         told.close()
-        raise TypeError("a hook returned a coroutine, which nobody would await: beat is no coroutine function")
+        raise TypeError("a hook returned a coroutine, which nobody would await: make beat a coroutine function too")
 
 
 def raised(error: BaseException) -> str:

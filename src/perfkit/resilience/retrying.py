@@ -9,18 +9,18 @@ import time
 from perfkit import registry
 from perfkit._base import fork
 from perfkit._base.calling import refusing
+from perfkit._base.closures import call, name_of, refuse_coroutine, wrap
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 from perfkit.resilience import limits
 from perfkit.resilience.attempts import Plan
 from perfkit.resilience.blocks import AsyncAttempts, Attempt, Attempts
 from perfkit.resilience.budget import RetryBudget
 from perfkit.resilience.run import COUNTED, Run
-from perfkit.resilience.wrapping import call, name_of, refuse_coroutine, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-    from typing import Any, ParamSpec, TypeVar
+    from typing import Any, NoReturn, ParamSpec, TypeVar
 
     from perfkit.resilience.stats import RetryEvent, RetryStats
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "Retry", "retry"]
 
 _numbers = itertools.count(1)
+_NO_BLOCK = "a block can't be run twice by `with`: write `{} attempt in retry(...):`, and `with attempt:` in that loop"
 
 
 def _refuse_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -75,10 +76,10 @@ def retry(
             would end later is not begun. An attempt that runs is not cut off: give the call a time limit of its own.
             ``attempts`` and ``timeout`` can't both be None.
         wait: the first wait is drawn from 0 to so many seconds (full jitter); 0 or more.
-        max_wait: no wait is drawn from more than 0 to so many seconds.
+        max_wait: no wait is drawn from more than 0 to so many seconds; ``wait`` or more.
         factor: how many times as long each wait may be as the one before; 1 or more.
         budget: a `perfkit.RetryBudget`, shared with the other calls of the same service, so that retries don't become a
-        storm.
+            storm.
         on_retry: ``on_retry(event)`` is called before each wait with a `perfkit.resilience.RetryEvent`, by the caller.
             A plain function. What it raises is logged on ``perfkit.resilience``.
         name: what ``perfkit.stats()``, notes and the log call it; if not given, the first function it decorates.
@@ -148,6 +149,8 @@ class Retry:
             max_wait=limits.check_between(max_wait, "max_wait", 0),
             factor=limits.check_between(factor, "factor", 1),
         )
+        if wait > max_wait:
+            raise ValueError(f"wait must be at most max_wait, not {wait!r} with a max_wait of {max_wait!r}")
         self._asked = _asked(on)
         self._budget = _checked_budget(budget)
         limits.check_hook(on_retry, "on_retry", "on_retry(event)")
@@ -191,13 +194,26 @@ class Retry:
         return made
 
     def __iter__(self) -> Iterator[Attempt]:
-        """Yield attempts, until one succeeds; the error that ends them is raised where it was."""
+        """Yield attempts, until one succeeds; the error that ends them is raised where it was.
+
+        In a coroutine write ``async for``: raises RuntimeError there when it would stop the event loop for a wait.
+        """
         self._check_sleep()
         return Attempts(self)
 
     def __aiter__(self) -> AsyncIterator[Attempt]:
         """Do as ``__iter__``, and wait on the event loop."""
         return AsyncAttempts(self)
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(_NO_BLOCK.format("for"))
+
+    def __exit__(self, *raised: object) -> None: ...
+
+    async def __aenter__(self) -> NoReturn:
+        raise TypeError(_NO_BLOCK.format("async for"))
+
+    async def __aexit__(self, *raised: object) -> None: ...
 
     def stats(self) -> RetryStats:
         """Return its figures. Calls that succeed at once are not counted, which is what makes them cheap."""
@@ -273,6 +289,8 @@ def _asked(on: object) -> Callable[[Exception], object]:
     """Return a predicate for ``on``."""
     if isinstance(on, type | tuple):
         kinds = limits.check_errors(on, "on")
+        if not kinds:
+            raise ValueError("on=() would have nothing tried again: name the errors that are, as in on=ConnectionError")
         return lambda error: isinstance(error, kinds)
     if not callable(on):
         hint = limits.as_tuple(on, "on")

@@ -106,12 +106,14 @@ class Run:
             return
         elapsed = retry._timer() - self._began
         why = _WHY[reason].format(attempts=retry._plan.attempts, timeout=retry._plan.timeout)
+        if isinstance(error, BreakerOpen):
+            why = "the breaker is open"
         with suppress(Exception):  # an error that takes no note is raised without
             annotate(error, heading_of(self._name), failures.note(self._name, elapsed, why))
         logger("resilience").info(
-            "retry %r: gave up after %d attempts in %.3f s: %s: %s",
+            "retry %r: gave up after %s in %.3f s: %s: %s",
             self._name,
-            failures.number,
+            failures.counted,
             elapsed,
             why,
             described(error),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class BreakerStats:
     refused: int
     neutral: int
     opened: int
+
+    GAUGES = frozenset({"seconds_in_state", "retry_after", "calls", "failures", "slow_calls"})
+    STATES = MappingProxyType({"state": ("closed", "open", "half-open")})
+    COLUMNS = ("state", "seconds_in_state", "calls", "failures", "failed", "refused", "opened")
 
     @property
     def failure_rate(self) -> float:
@@ -90,6 +95,8 @@ class KeyedBreakersStats:
     failed: int
     refused: int
     opened: int
+
+    GAUGES = frozenset({"keys"})
 
 
 def keyed_stats(name: str, breakers: Mapping[Hashable, CircuitBreaker]) -> KeyedBreakersStats:
@@ -148,6 +155,8 @@ class BudgetStats:
     allowed: int
     refused: int
 
+    GAUGES = frozenset({"tokens", "max_tokens"})
+
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatStats:
@@ -155,7 +164,8 @@ class HeartbeatStats:
 
     ``beats`` were begun, ``misses`` of them or of their hanging were counted, ``misses_in_row`` since the last success.
     ``since_success`` is the seconds since then, None before the first. ``latency`` is how long the successful ones
-    took. ``last_error`` says what the last miss was, or the last hook that failed; None if there was neither.
+    took. ``last_error`` says what the last miss was, ``last_hook_error`` what the last hook that failed has raised;
+    None if there was none.
     """
 
     name: str
@@ -168,3 +178,7 @@ class HeartbeatStats:
     since_success: float | None
     latency: LatencySummary
     last_error: str | None
+    last_hook_error: str | None
+
+    GAUGES = frozenset({"misses_in_row", "since_success"})
+    COLUMNS = ("is_lost", "beats", "misses", "times_lost", "since_success", "latency")

@@ -48,11 +48,12 @@ class TaskPulse:
         if _running_loop() is not self._loop:
             raise RuntimeError("the heartbeat beats in another event loop: stop() it first")
 
-    def set(self, delay: float) -> None:
+    def set(self, delay: float) -> bool:
         """Have the loop call."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(delay, _ring, self._heartbeat)
+        return True
 
     def begin(self, beat: Callable[[], Any], number: int) -> bool:
         """Have a task make a beat."""

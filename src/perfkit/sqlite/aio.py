@@ -12,7 +12,7 @@ from perfkit._base.offload import Offloader
 from perfkit.sqlite.aio_stream import AsyncStream
 from perfkit.sqlite.aio_transaction import AsyncTransaction
 from perfkit.sqlite.backing_up import Backup
-from perfkit.sqlite.base import CLOSED, NEW, DatabaseBase, backed_up, many, nothing
+from perfkit.sqlite.base import CLOSED, NEW, DatabaseBase, backed_up, constructor, many, nothing
 from perfkit.sqlite.delivery import ToLoop
 from perfkit.sqlite.errors import DatabaseLoopError
 from perfkit.sqlite.options import checked_seconds
@@ -49,6 +49,11 @@ class AsyncDatabase(DatabaseBase):
     closed; DatabaseLoopError else. A loop that is closed without `aclose` loses nothing that was acknowledged, and
     keeps no interpreter from ending.
     """
+
+    _in_a_transaction = "`async with db.transaction() as tx` gave, such as `await tx.execute()`"
+
+    if not TYPE_CHECKING:
+        __init__ = constructor("AsyncDatabase")
 
     def _begin(self) -> None:
         self._deliver = ToLoop(self._options.max_pending)
@@ -99,10 +104,12 @@ class AsyncDatabase(DatabaseBase):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def __enter__(self) -> AsyncDatabase:
-        raise TypeError("an AsyncDatabase is entered by `async with`; `with` is for perfkit.Database")
+    if not TYPE_CHECKING:  # whose users are told without it
 
-    def __exit__(self, *_: object) -> None: ...
+        def __enter__(self):
+            raise TypeError("an AsyncDatabase is entered by `async with`; `with` is for perfkit.Database")
+
+        def __exit__(self, *_): ...
 
     # -- writing
 
@@ -189,8 +196,8 @@ class AsyncDatabase(DatabaseBase):
         """Lend a connection that can't write: ``async with db.connection() as conn: ...``.
 
         ``conn`` is an ``aiosqlite.Connection``, for code that speaks to one already. At most ``readers`` of them are
-        lent at a time, and at least one. What is left open on it is ended when it comes back; until then the WAL can't
-        be emptied. See `Database.connection`.
+        lent at a time, and at least one. What is left open on it is ended at the end of the block, after what may still
+        be under way in its thread. See `Database.connection`.
         """
         await self._readable()
         self._refuse_memory("connection()")
@@ -199,8 +206,15 @@ class AsyncDatabase(DatabaseBase):
         if self._lending is None:
             self._lending = AsyncLending(self._options, self.name)
             weakref.finalize(self, self._lending.leave).atexit = False
-        async with self._lending.connection(timeout) as connection:
-            yield connection
+        is_lent = False
+        try:
+            async with self._lending.connection(timeout) as connection:
+                is_lent = True
+                yield connection
+        except TimeoutError as error:
+            if not is_lent:
+                self._note_readers(error)
+            raise
 
     # -- upkeep
 
@@ -227,7 +241,9 @@ class AsyncDatabase(DatabaseBase):
         return await future
 
     async def _read(self, how: Query, sql: str, parameters: Any, unpack: Sequence[str]) -> Any:
-        if self._is_watched or get_ident() != self._thread or not self._loop.is_running():  # type: ignore[union-attr]
+        if (
+            self._is_watched or get_ident() != self._thread or not self._loop.is_running()  # type: ignore[union-attr]  # as in execute()
+        ):
             await self._readable()
         future = self._create_future()
         self._ask(future, how, sql, parameters, unpack)

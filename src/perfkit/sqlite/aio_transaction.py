@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from perfkit.sqlite.base import inside, many
 from perfkit.sqlite.reading import ALL, ONE, VALUE, columns_of
@@ -75,7 +75,7 @@ class AsyncTransaction:
             self._db._submit(begun, session, (begun, None, None, False), alone=True)
             done, _ = await asyncio.wait([begun], timeout=deadline.remaining())
             if not done:
-                raise session.too_late()  # noqa: TRY301 (it is to be left like any other that fails here)
+                raise session.never_begun()  # noqa: TRY301 (it is to be left like any other that fails here)
             begun.result()
         except BaseException:
             begun.cancel()
@@ -106,10 +106,12 @@ class AsyncTransaction:
             session.abandon()
             self._db._has_ended(session)
 
-    def __enter__(self) -> NoReturn:
-        raise TypeError("an AsyncDatabase's transaction() is entered by `async with`")
+    if not TYPE_CHECKING:  # whose users are told without it
 
-    def __exit__(self, *_: object) -> None: ...
+        def __enter__(self):
+            raise TypeError("an AsyncDatabase's transaction() is entered by `async with`")
+
+        def __exit__(self, *_): ...
 
     def _ask(self, how: Query, sql: str, parameters: Any, unpack: Sequence[str]) -> asyncio.Future[Any]:
         return self._post(how, (sql, parameters, columns_of(unpack)))

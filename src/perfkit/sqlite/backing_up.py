@@ -58,6 +58,8 @@ class Backup:
     def _check(self) -> None:
         """Refuse what would overwrite something, or fall prey to another database's leavings."""
         target = os.path.realpath(self._path)  # SQLite follows links too, before it looks for what is beside a file
+        if os.path.isdir(target):
+            raise IsADirectoryError(errno.EISDIR, "a backup is a file: name one in this directory", self._path)
         if target.endswith(_BESIDE):
             raise ValueError(
                 f"{target} is what SQLite calls a part of {target.rpartition('-')[0]}: choose another path"

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import sqlite3
 import weakref
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from perfkit import registry
 from perfkit._base import fork
+from perfkit._base.calling import named, refusing
 from perfkit._base.clock import Deadline
 from perfkit.sqlite.carrying import carried_by, carrying
 from perfkit.sqlite.engine import Engine
 from perfkit.sqlite.errors import DatabaseClosed, DatabaseError, DatabaseForked, TransactionRefused
 from perfkit.sqlite.functions import check_function, checked_result
-from perfkit.sqlite.options import MEMORY, Options, checked_path, checked_seconds
+from perfkit.sqlite.options import MEMORY, Options, checked_path, checked_pragmas, checked_seconds
 from perfkit.sqlite.reading import columns_of
 from perfkit.sqlite.scan import Scan
 from perfkit.sqlite.session import Session
@@ -23,7 +25,7 @@ from perfkit.sqlite.sink import Many, Query
 from perfkit.sqlite.statements import Kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from perfkit._base.atomic import Durability
     from perfkit.sqlite.backing_up import Backup
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from perfkit.sqlite.stats import DatabaseStats
     from perfkit.sqlite.writer import Deliver
 
-__all__ = ["CLOSED", "NEW", "DatabaseBase", "backed_up", "inside", "many", "nothing"]
+__all__ = ["CLOSED", "NEW", "DatabaseBase", "backed_up", "constructor", "inside", "many", "nothing"]
 
 # The sessions that the running code is in the middle of: what would wait for one of them would wait for itself.
 inside: ContextVar[tuple[Session, ...]] = ContextVar("perfkit.sqlite transactions", default=())
@@ -41,8 +43,27 @@ inside: ContextVar[tuple[Session, ...]] = ContextVar("perfkit.sqlite transaction
 NEW, OPEN, CLOSED, FORKED = "not opened yet", "open", "closed", "opened before a fork"
 
 
+# What sqlite3.connect() and aiosqlite.connect() take.
+_INSTEAD = {
+    "timeout": "busy_timeout= is how long to wait for another process's lock",
+    "isolation_level": "perfkit begins and commits by itself",
+    "detect_types": "use packed() and unpack= for Python's values",
+    "check_same_thread": "any thread may use it",
+    "autocommit": "perfkit begins and commits by itself",
+    "factory": "on_connect= sets connections up",
+    "uri": "path= is a plain path",
+}
+
+
+def _refuse_arguments(given: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+    for name in keywords.keys() & _INSTEAD.keys():
+        raise TypeError(f"{type(given[0]).__name__}() takes no {name}: {_INSTEAD[name]}")
+
+
 class DatabaseBase:
     """A path, its options, and the engine while it is open."""
+
+    _in_a_transaction = "`with db.transaction() as tx` gave, such as tx.execute()"
 
     def __init__(
         self,
@@ -69,7 +90,7 @@ class DatabaseBase:
             max_pending,
             max_batch,
             busy_timeout,
-            dict(pragmas or {}),
+            checked_pragmas(pragmas),
             migrations,
             row_factory,
             on_connect,
@@ -139,7 +160,7 @@ class DatabaseBase:
         if engine is not None and any(session in engine.sessions and not session.is_over for session in inside.get()):
             raise TransactionRefused(
                 "this is inside of a transaction() of the same database, and would wait for its end: use what"
-                " `with db.transaction() as tx` gave, such as tx.execute()",
+                f" {self._in_a_transaction}",
                 path=self.path,
             )
 
@@ -242,6 +263,11 @@ class DatabaseBase:
         self._opened_engine().scans.add(scan)
         return scan
 
+    def _note_readers(self, error: TimeoutError) -> None:
+        """Say which argument decides how many connections are lent."""
+        readers = self._options.readers
+        error.add_note(f"{max(1, readers)} at a time, as readers={readers} says: give one back, or allow more readers")
+
     def _refuse_memory(self, what: str) -> None:
         if self._options.is_memory:
             raise DatabaseError(
@@ -250,10 +276,17 @@ class DatabaseBase:
             )
 
 
+def constructor(name: str) -> Any:
+    """Return the ``__init__`` of the class of that name: errors in a call of it are told in its words."""
+    return refusing(_refuse_arguments)(named(DatabaseBase.__init__, name))
+
+
 def many(sql: str, rows: Iterable[Any]) -> tuple[Many, tuple[Any, ...]]:
     """Return the work of an executemany; the rows are taken now, because they may be needed twice."""
     if not isinstance(sql, str):
         raise TypeError(f"sql must be a str, one SQL statement, not {sql!r}")
+    if not isinstance(rows, Iterable):
+        raise TypeError(f"rows must be an iterable of parameters, such as [(1,), (2,)], not {rows!r}")
     return Many(sql), tuple(rows)
 
 

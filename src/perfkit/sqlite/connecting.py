@@ -13,19 +13,24 @@ from urllib.parse import quote
 
 from perfkit.sqlite.errors import DatabaseCorrupt, DatabaseError
 from perfkit.sqlite.guard import Connection, Guard
+from perfkit.sqlite.lent import LentReader
 from perfkit.sqlite.patience import primary_code
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from perfkit.sqlite.options import Options
     from perfkit.sqlite.patience import Patience
 
 __all__ = [
     "guarded",
+    "open_lent",
     "open_reader",
     "open_upkeep",
     "open_writer",
     "reader_uri",
     "set_foreign_keys",
+    "set_up_lent",
     "set_up_reader",
 ]
 
@@ -69,11 +74,20 @@ def set_foreign_keys(connection: sqlite3.Connection, options: Options) -> None:
 
 def open_reader(options: Options, *, check_same_thread: bool = True) -> sqlite3.Connection:
     """Return a connection that can't write."""
-    connection: sqlite3.Connection = _connected(
-        options, reader_uri(options.path), uri=True, check_same_thread=check_same_thread
-    )
+    connection: sqlite3.Connection = _opened_to_read(options, set_up_reader, check_same_thread=check_same_thread)
+    return connection
+
+
+def open_lent(options: Options) -> LentReader:
+    """Return a connection that can't write, to be lent."""
+    connection: LentReader = _opened_to_read(options, set_up_lent, check_same_thread=False, factory=LentReader)
+    return connection
+
+
+def _opened_to_read(options: Options, set_up: Callable[[Any, Options], None], **more: Any) -> Any:
+    connection = _connected(options, reader_uri(options.path), uri=True, **more)
     try:
-        set_up_reader(connection, options)
+        set_up(connection, options)
     except BaseException:
         connection.close()
         raise
@@ -89,6 +103,12 @@ def set_up_reader(connection: sqlite3.Connection, options: Options) -> None:
     connection.row_factory = options.row_factory
     if options.on_connect is not None:
         options.on_connect(connection)
+
+
+def set_up_lent(connection: LentReader, options: Options) -> None:
+    """Make a connection one that only reads, to be lent."""
+    set_up_reader(connection, options)
+    connection.lend()
 
 
 def open_upkeep(options: Options) -> sqlite3.Connection:
@@ -117,6 +137,8 @@ def _connected(options: Options, database: str, **more: Any) -> Any:
         directory = os.path.dirname(options.path)
         if not os.path.isdir(directory):
             error.add_note(f"there is no directory {directory}: create it first, for example with os.makedirs()")
+        elif os.path.isdir(options.path):
+            error.add_note(f"{options.path} is a directory: name a file in it")
         else:
             error.add_note(f"the path is {options.path}")
         raise
@@ -173,8 +195,8 @@ def _asked(connection: sqlite3.Connection, question: str) -> Any:
     return connection.execute(question).fetchone()[0]
 
 
-def guarded(connection: Connection, path: str) -> Guard:
+def guarded(connection: Connection, options: Options) -> Guard:
     """Put the guard on a writer's connection."""
-    guard = Guard(path)
+    guard = Guard(options.path, options.owned)
     connection.watch(guard)
     return guard

@@ -9,7 +9,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from perfkit.sqlite.backing_up import Backup
-from perfkit.sqlite.base import CLOSED, NEW, DatabaseBase, backed_up, many, nothing
+from perfkit.sqlite.base import CLOSED, NEW, DatabaseBase, backed_up, constructor, many, nothing
 from perfkit.sqlite.delivery import Gate, ToThreads
 from perfkit.sqlite.options import checked_seconds
 from perfkit.sqlite.reading import ALL, ONE, VALUE
@@ -65,7 +65,7 @@ class Database(DatabaseBase):
             Each is applied once in the file's life, in order, in a transaction of its own, when it is opened;
             ``user_version`` counts them. Foreign keys are not enforced meanwhile.
         row_factory: makes rows, called with a cursor and a tuple; ``sqlite3.Row`` has columns by name and by number.
-            None: tuples.
+            None: tuples. It is that of the connections that `run` and `connection` give, too.
         on_connect: called with each new ``sqlite3.Connection``, in whichever thread makes it, to add functions,
             collations or extensions.
         name: what ``stats()`` calls it; the file's name if not given.
@@ -80,6 +80,9 @@ class Database(DatabaseBase):
 
     Thread-safe. The design is group commit (D. DeWitt et al., SIGMOD '84) over SQLite's write-ahead log.
     """
+
+    if not TYPE_CHECKING:
+        __init__ = constructor("Database")
 
     def _begin(self) -> None:
         self._deliver = ToThreads(self._options.max_pending)
@@ -114,7 +117,8 @@ class Database(DatabaseBase):
     def close(self) -> None:
         """Carry out what was accepted, and close the file; calls that come later raise DatabaseClosed.
 
-        Transactions that are open are rolled back, streams end with DatabaseClosed. May be called again.
+        Transactions that are open are rolled back; streams end with DatabaseClosed (rows that are in memory already are
+        still given). May be called again.
         """
         self._refuse_writer()
         with self._mutex:
@@ -134,10 +138,12 @@ class Database(DatabaseBase):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    async def __aenter__(self) -> Database:
-        raise TypeError("a Database is entered by `with`; `async with` is for perfkit.AsyncDatabase")
+    if not TYPE_CHECKING:  # whose users are told without it
 
-    async def __aexit__(self, *_: object) -> None: ...
+        async def __aenter__(self):
+            raise TypeError("a Database is entered by `with`; `async with` is for perfkit.AsyncDatabase")
+
+        async def __aexit__(self, *_): ...
 
     # -- writing
 
@@ -157,8 +163,8 @@ class Database(DatabaseBase):
             sqlite3.Error: what SQLite says of it; nothing of it is left.
             TypeError: ``sql`` is no str.
             DatabaseBusy: another process held the write lock for ``busy_timeout`` seconds.
-            TransactionRefused: it would begin or end a transaction; or this thread or task is inside of `transaction`,
-                which it would wait for.
+            TransactionRefused: it would begin or end a transaction, or set a PRAGMA that perfkit sets; or it would wait
+                for itself, being called inside of `transaction`, or by a function that the writer runs.
             TooManyParameters: it has more parameters than SQLite takes.
 
         Cost: a hand-over to the writer and its share of a commit.
@@ -180,10 +186,11 @@ class Database(DatabaseBase):
         ``fn`` is an ordinary function; it may execute several statements and read in between. If it raises, nothing of
         it is left, and the exception is the caller's. It may run more than once (when the transaction it shares with
         others is lost, it is done again), so it should do nothing but work on the connection. It must not keep the
-        connection, nor begin or end transactions. A cursor that it returns comes as a `Result
-        <perfkit.sqlite.Result>`.
+        connection, nor begin or end transactions, nor write by the database's own methods. A cursor that it returns
+        comes as a `Result <perfkit.sqlite.Result>`.
 
-        Raises what ``fn`` raises; TypeError if it is no ordinary function; else as `execute`.
+        Raises what ``fn`` raises; TypeError if it is no ordinary function, or returns a coroutine or a generator; else
+        as `execute`.
         """
         result: T = self._write(self._unit(fn), None)
         return result
@@ -240,8 +247,8 @@ class Database(DatabaseBase):
         """Read a big result bit by bit, in constant memory: ``for row in db.stream(sql): ...``.
 
         It reads on a connection of its own, from the state of the moment when its first row was asked for. As long as
-        it is open the WAL can't be emptied, so it is ended with StreamExpired (also a TimeoutError) after ``max_age``
-        seconds (more than 0; math.inf: never).
+        it is open the WAL can't be emptied, and may outgrow its usual bound; so it is ended with StreamExpired (also a
+        TimeoutError) after ``max_age`` seconds (more than 0; math.inf: never).
         It ends by itself with its last row, and when it is collected; ``with db.stream(sql) as rows`` ends it at the
         end of the block. It is used by one thread at a time.
 
@@ -261,8 +268,8 @@ class Database(DatabaseBase):
         """Lend a connection that can't write: ``with db.connection() as conn: ...``.
 
         ``conn`` is a ``sqlite3.Connection``, for code that speaks to one already. At most ``readers`` of them are lent
-        at a time, and at least one. What is left open on it is ended when it comes back; until then the WAL can't be
-        emptied.
+        at a time, and at least one. When it comes back cursors are closed, a transaction is ended, and the row factory
+        and the like are set as they were; until then the WAL can't be emptied. Its PRAGMAs and functions stay.
 
         Args:
             timeout: how long to wait for one, in seconds from 0; None: as long as a pool does by default.
@@ -279,8 +286,15 @@ class Database(DatabaseBase):
             if self._lending is None:
                 self._lending = Lending(self._options, self.name)
                 weakref.finalize(self, self._lending.close).atexit = False
-        with self._lending.connection(timeout) as connection:
-            yield connection
+        is_lent = False
+        try:
+            with self._lending.connection(timeout) as connection:
+                is_lent = True
+                yield connection
+        except TimeoutError as error:
+            if not is_lent:
+                self._note_readers(error)
+            raise
 
     # -- upkeep
 

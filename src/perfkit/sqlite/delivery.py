@@ -32,7 +32,9 @@ class ToLoop:
     def __call__(self, operations: Sequence[Operation], outcomes: Sequence[Any]) -> None:
         """Deliver outcomes; see `Deliver`."""
         try:
-            self.loop.call_soon_threadsafe(self._answer, operations, outcomes)  # type: ignore[union-attr]
+            self.loop.call_soon_threadsafe(  # type: ignore[union-attr]  # None is caught too
+                self._answer, operations, outcomes
+            )
         except (RuntimeError, AttributeError):  # the loop is closed, or there was none: nobody waits
             return
 

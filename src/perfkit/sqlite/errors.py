@@ -70,7 +70,10 @@ class TooManyParameters(DatabaseError, sqlite3.OperationalError):
 
 
 class TransactionRefused(DatabaseError, sqlite3.ProgrammingError):
-    """A statement or call that would end, or wait for, a transaction that isn't its own; it had no effect."""
+    """What would end, or wait for, a transaction that isn't its own, or set a PRAGMA of perfkit's; it had no effect.
+
+    Or what would hide a table of the database behind a temporary one.
+    """
 
 
 class TransactionTimeout(DatabaseError, TimeoutError):

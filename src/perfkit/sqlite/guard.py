@@ -1,56 +1,57 @@
-"""The writer's connection, guarded: what callers run on it can't end the transaction they share, nor close it."""
+"""The writer's connection, guarded: callers can't end their transaction, close it, or set what perfkit sets."""
 
 from __future__ import annotations
 
 import sqlite3
-import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
-from weakref import ref
 
 from perfkit.sqlite.errors import TooManyParameters, TransactionRefused
+from perfkit.sqlite.lent import Lent
 
 if TYPE_CHECKING:
-    from weakref import ReferenceType
+    from collections.abc import Mapping
 
-__all__ = ["Connection", "Guard"]
+__all__ = ["EXECUTE", "MIGRATION", "RUN", "SESSION", "Connection", "Guard", "note_several"]
 
-_TRANSACTION, _SAVEPOINT, _ATTACH, _DETACH = 22, 32, 24, 25  # of sqlite3.h; the module has no names for the last two
-_SETTINGS = ("row_factory", "text_factory", "isolation_level", *(["autocommit"] if sys.version_info >= (3, 12) else []))
-_MANY = 200  # things opened, after which those that are gone are forgotten
-_execute, _cursor = sqlite3.Cursor.execute, sqlite3.Connection.cursor  # without the cost of super()
+# What to do instead of beginning or ending a transaction, by where that was tried.
+EXECUTE = (
+    "perfkit begins and commits the transaction, which others may share. For several statements in one transaction use"
+    " transaction(), or a function with run()"
+)
+RUN = (
+    "perfkit commits when the function is over, and undoes it if it raises. Leave it out: `with conn:`, conn.commit(),"
+    " conn.rollback() and conn.executescript() do it too. Use conn.execute() for one statement after another"
+)
+SESSION = (
+    "the transaction() is committed at the end of its block, and rolled back if an exception leaves it. Leave it out;"
+    " to have a part of it undone, use run() in it"
+)
+MIGRATION = (
+    "each migration is a transaction of its own already. Leave it out: `with conn:`, conn.commit() and"
+    " conn.executescript() do it too; a script is a str in migrations="
+)
+
+# Of sqlite3.h; the module has no names for the last two.
+_PRAGMA, _TRANSACTION, _SAVEPOINT, _ATTACH, _DETACH = 19, 22, 32, 24, 25
+_NAMING = {
+    *(sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_TEMP_TABLE, sqlite3.SQLITE_CREATE_VTABLE),
+    *(sqlite3.SQLITE_CREATE_VIEW, sqlite3.SQLITE_CREATE_TEMP_VIEW, sqlite3.SQLITE_ALTER_TABLE),
+}
+_HIDDEN = (
+    "SELECT t.name FROM temp.sqlite_schema t JOIN main.sqlite_schema m ON m.name = t.name COLLATE NOCASE"
+    " WHERE t.type IN ('table', 'view') AND m.type IN ('table', 'view') AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+)
 
 
-class Connection(sqlite3.Connection):
+class Connection(Lent):
     """What ``run(fn)`` gives to ``fn``: a `sqlite3.Connection` that stays as it is.
 
-    While it is lent, it keeps account of what is opened on it: what stays open would read from this moment for ever.
     Nothing more is carried out once SQLite has rolled the transaction back, because it would be committed by itself.
     """
 
-    _opened: list[ReferenceType[Any]] | None = None  # cursors and blobs, while it is lent
-    _before: tuple[Any, ...] = ()
     _guard: Guard
 
-    def lend(self) -> None:
-        """Keep account from now on, in a transaction that is open."""
-        self._before = tuple(getattr(self, name) for name in _SETTINGS)
-        self._opened = []
-
-    def take_back(self) -> None:
-        """Close what was opened since it was lent, and set what was set as it was."""
-        opened, self._opened = self._opened or (), None
-        for each in opened:
-            thing = each()
-            if thing is not None:
-                with suppress(sqlite3.Error):  # the transaction that it was in is gone
-                    thing.close()
-        for name, value in zip(_SETTINGS, self._before, strict=True):
-            if getattr(self, name) is not value:
-                with suppress(sqlite3.Error):  # of isolation_level: it is set, and the COMMIT that goes with it denied
-                    setattr(self, name, value)
-
-    def refuse_if_lost(self) -> None:
+    def check(self) -> None:
         """Raise TransactionRefused if it is lent, and the transaction is not there any more."""
         if self._opened is not None and not self.in_transaction:
             raise self._guard.lost()
@@ -59,32 +60,7 @@ class Connection(sqlite3.Connection):
         """Return a cursor that is closed with the unit of work."""
         if factory is not None:
             raise sqlite3.ProgrammingError("cursor() takes no factory here: perfkit has one of its own")
-        cursor = _cursor(self, _Cursor)
-        if self._opened is not None:
-            self._note(cursor)
-        return cursor
-
-    def execute(self, *args: Any) -> Any:
-        """Execute a statement with a cursor of its own."""
-        if self._opened is not None and not self.in_transaction:
-            raise self._guard.lost()
-        return _execute(self.cursor(), *args)
-
-    def executemany(self, *args: Any) -> Any:
-        """Execute a statement for many rows with a cursor of its own."""
-        return self.cursor().executemany(*args)
-
-    def executescript(self, *args: Any) -> Any:
-        """Execute a script with a cursor of its own."""
-        return self.cursor().executescript(*args)
-
-    def blobopen(self, *args: Any, **more: Any) -> Any:
-        """Open a blob, which is closed with the unit of work."""
-        self.refuse_if_lost()
-        blob = super().blobopen(*args, **more)
-        if self._opened is not None:
-            self._note(blob)
-        return blob
+        return super().cursor()
 
     def close(self) -> NoReturn:
         """Refuse: the connection is the database's, and others' work is on it."""
@@ -113,53 +89,38 @@ class Connection(sqlite3.Connection):
         self._guard = guard
         super().set_authorizer(guard)
 
-    def _note(self, thing: Any) -> None:
-        opened = self._opened
-        assert opened is not None  # noqa: S101 (asked while it is lent)
-        if len(opened) >= _MANY:
-            opened[:] = [each for each in opened if each() is not None]
-        opened.append(ref(thing))
-
     def _refuse_setting(self, what: str) -> None:
         if self._opened is not None:
             raise sqlite3.ProgrammingError(f"the connection's {what} would stay for others: set them in on_connect=")
 
 
-class _Cursor(sqlite3.Cursor):
-    """A cursor that carries nothing out when the transaction it is for is gone."""
-
-    connection: Connection
-
-    def execute(self, *args: Any) -> Any:
-        self.connection.refuse_if_lost()
-        return _execute(self, *args)
-
-    def executemany(self, *args: Any) -> Any:
-        self.connection.refuse_if_lost()
-        return super().executemany(*args)
-
-    def executescript(self, *args: Any) -> Any:
-        self.connection.refuse_if_lost()
-        return super().executescript(*args)
-
-
 class Guard:
-    """An authorizer that denies transaction statements unless it is ``off``.
+    """An authorizer that denies transaction statements, and the setting of ``owned`` pragmas, unless it is ``off``.
+
+    What is ``alone`` is denied those pragmas only.
 
     SQLite asks when it prepares a statement, not when it runs one again. So the guard costs nothing; but what was
     allowed once is prepared, and allowed for ever. Our own statements have texts of their own for that reason.
     """
 
-    __slots__ = ("_path", "denied", "off")
+    __slots__ = ("_has_named", "_owned", "_path", "alone", "denied", "off", "where")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, owned: Mapping[str, str]) -> None:
         self._path = path
-        self.off = False
+        self._owned = owned  # name -> why
+        self.off = self.alone = False
+        self.where = EXECUTE
         self.denied: str | None = None
+        self._has_named = False  # a table, since that was looked at
 
-    def __call__(self, action: int, first: str | None, *_: object) -> int:
+    def __call__(self, action: int, first: str | None, second: str | None, *_: object) -> int:
         """Tell SQLite whether a statement that does ``action`` may be prepared."""
-        if self.off or action not in (_TRANSACTION, _SAVEPOINT, _ATTACH, _DETACH):
+        if action == _PRAGMA and second is not None and not self.off and (first or "").lower() in self._owned:
+            self.denied = f"PRAGMA {(first or '').lower()}"
+            return sqlite3.SQLITE_DENY
+        if action in _NAMING:
+            self._has_named = True
+        if self.off or self.alone or action not in (_TRANSACTION, _SAVEPOINT, _ATTACH, _DETACH):
             return sqlite3.SQLITE_OK
         self.denied = {_SAVEPOINT: "SAVEPOINT", _ATTACH: "ATTACH", _DETACH: "DETACH"}.get(action, first or "BEGIN")
         return sqlite3.SQLITE_DENY
@@ -172,9 +133,22 @@ class Guard:
             path=self._path,
         )
 
+    def refuse_hiding(self, connection: sqlite3.Connection) -> None:
+        """Raise TransactionRefused if a temporary table has the name of one that stays, which would be lost to all."""
+        if not self._has_named:
+            return
+        self._has_named = False
+        hidden = sqlite3.Cursor(connection).execute(_HIDDEN).fetchone()
+        if hidden:
+            raise TransactionRefused(
+                f"a temporary table {hidden[0]!r} would hide the database's own for all who write, and what they write"
+                f" would be gone when it is closed: give it another name, or drop it first, as temp.{hidden[0]}",
+                path=self._path,
+            )
+
     def explained(self, error: BaseException, connection: sqlite3.Connection) -> BaseException:
         """Return an error that says what to do, where SQLite's own doesn't; else the error itself."""
-        if not isinstance(error, sqlite3.Error):
+        if not isinstance(error, (sqlite3.Error, sqlite3.Warning)):
             return error
         denied, self.denied = self.denied, None
         if denied and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_AUTH:
@@ -190,17 +164,24 @@ class Guard:
                 ),
                 error,
             )
+        note_several(error)
         return error
 
-    def _refusal(self, denied: str, error: sqlite3.Error) -> BaseException:
-        if denied in {"ATTACH", "DETACH"}:
+    def _refusal(self, denied: str, error: BaseException) -> BaseException:
+        name = denied.removeprefix("PRAGMA ")
+        if name != denied:
+            text = f"PRAGMA {name} can be read, and is perfkit's to set: {self._owned[name]}"
+        elif denied in {"ATTACH", "DETACH"}:
             text = f"{denied} can't be part of a transaction: execute() it by itself"
         else:
-            text = (
-                f"{denied} is refused: perfkit begins and commits the transaction, which others may share."
-                " For several statements in one transaction use transaction(), or a function with run()"
-            )
+            text = f"{denied} is refused: {self.where}"
         return _caused(TransactionRefused(text, path=self._path), error)
+
+
+def note_several(error: BaseException) -> None:
+    """Say what to do with several statements in one string, if that is what an error is about."""
+    if "one statement at a time" in str(error):
+        error.add_note("for several statements use a function with run(), or transaction(); for a schema, migrations=")
 
 
 def _caused(error: BaseException, cause: BaseException) -> BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiosqlite
@@ -10,10 +11,11 @@ import aiosqlite
 from perfkit._base import fork
 from perfkit._base.workers import Workers
 from perfkit.pooling import AsyncPool
-from perfkit.sqlite.connecting import reader_uri, set_up_reader
+from perfkit.sqlite.connecting import reader_uri, set_up_lent
+from perfkit.sqlite.lent import LentReader
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Callable
 
     from perfkit.sqlite.options import Options
 
@@ -29,14 +31,21 @@ class AsyncLending:
     def __init__(self, options: Options, name: str) -> None:
         self._options = options
         self._pool: AsyncPool[aiosqlite.Connection] = AsyncPool(
-            self._connect, max_size=max(1, options.readers), close=self._close, reset=_reset, name=f"{name} (lent)"
+            self._connect, max_size=max(1, options.readers), close=self._close, name=f"{name} (lent)"
         )
         self._made: set[aiosqlite.Connection] = set()  # and not closed yet
         fork.after_in_child(self)
 
-    def connection(self, timeout: float | None) -> AbstractAsyncContextManager[aiosqlite.Connection]:
-        """Lend one."""
-        return self._pool.connection(timeout)
+    @asynccontextmanager
+    async def connection(self, timeout: float | None) -> AsyncIterator[aiosqlite.Connection]:
+        """Lend one. After an exception the pool closes it.
+
+        It is renewed here and not by the pool, which would do so later: aiosqlite's thread ends with a traceback if the
+        loop is closed meanwhile.
+        """
+        async with self._pool.connection(timeout) as connection:
+            yield connection
+            await _in_its_thread(connection, LentReader.renew, connection._conn)
 
     async def aclose(self) -> None:
         """Close those that are idle now, and the others when they come back."""
@@ -63,13 +72,14 @@ class AsyncLending:
             isolation_level=None,
             timeout=self._options.busy_timeout,
             cached_statements=256,
+            factory=LentReader,
         )
         thread: Any = getattr(connection, "_thread", connection)
         thread.daemon = True  # aiosqlite's threads keep the interpreter from ending while a connection is open
         await connection
         self._made.add(connection)
         try:
-            await connection._execute(set_up_reader, connection._conn, self._options)  # type: ignore[no-untyped-call]
+            await _in_its_thread(connection, set_up_lent, connection._conn, self._options)
         except BaseException:
             await self._close(connection)
             raise
@@ -80,10 +90,9 @@ class AsyncLending:
         await connection.close()
 
 
-async def _reset(connection: aiosqlite.Connection) -> None:
-    """End what the borrower may have left open."""
-    if connection.in_transaction:
-        await connection.rollback()
+async def _in_its_thread(connection: Any, function: Callable[..., object], *args: Any) -> None:
+    """Call a function where the connection may be used; ``aiosqlite`` has no public way to do that."""
+    await connection._execute(function, *args)
 
 
 async def _close_all(connections: list[aiosqlite.Connection]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from perfkit._base.logs import logger
 from perfkit.sqlite.errors import DatabaseNewer
 from perfkit.sqlite.functions import checked_result
+from perfkit.sqlite.guard import EXECUTE, MIGRATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,17 +55,21 @@ def _step(sink: SQLiteSink, version: int, migrations: Sequence[Migration]) -> No
     if _version(sink) != version:
         return
     migration = migrations[version]
+    sink.guard.where = MIGRATION
     try:
         if isinstance(migration, str):
             for statement in statements(migration):
                 sink.connection.execute(statement)
         else:
             checked_result(migration(sink.connection), "a migration")
-        sink.connection.execute(f"PRAGMA user_version={version + 1}")
+        sink.connection.check()
+        sink.ours(f"PRAGMA user_version={version + 1} -- perfkit")
     except BaseException as error:  # noqa: BLE001 (it is raised again, explained)
         told = sink.explained(error)
         told.add_note(f"in migration {version + 1} of {len(migrations)}, which was undone")
         raise told from error.__cause__
+    finally:
+        sink.guard.where = EXECUTE
     logger("sqlite").info("migration %d of %d applied", version + 1, len(migrations))
 
 

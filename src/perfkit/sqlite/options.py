@@ -6,19 +6,23 @@ import math
 import os
 import re
 import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from perfkit._base.atomic import Durability, check_durability
 from perfkit.sqlite.functions import is_function
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     Migration = str | Callable[[sqlite3.Connection], Any]
     RowFactory = Callable[[sqlite3.Cursor, tuple[Any, ...]], Any]
 
-__all__ = ["MEMORY", "Options", "checked_path", "checked_seconds"]
+__all__ = ["MEMORY", "Options", "checked_path", "checked_pragmas", "checked_seconds"]
 
 MEMORY = ":memory:"
 _OURS = {
@@ -61,6 +65,11 @@ class Options:
                 raise TypeError(f"{name} must be callable, or None, not {getattr(self, name)!r}")
 
     @property
+    def owned(self) -> Mapping[str, str]:
+        """The pragmas that nobody else may set, and why."""
+        return {name: why for name, why in _OURS.items() if name != "user_version" or self.migrations is not None}
+
+    @property
     def is_memory(self) -> bool:
         """Whether the database is in memory, where nothing but the writer's connection sees it."""
         return self.path == MEMORY
@@ -75,6 +84,8 @@ def checked_path(path: object, *, what: str = "path") -> str:
     name = os.fsdecode(path)
     if not name or "\0" in name or name.endswith((os.sep, "/")):
         raise ValueError(f"{what} must name a file, not {name!r}")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):
+        raise ValueError(f"{what} must be a plain path, not the URL {name!r}")
     if name.startswith("file:"):
         raise ValueError(f"{what} must be a plain path, not the URI {name!r}: give the path that is in it")
     if name.startswith(("~/", f"~{os.sep}")):
@@ -102,12 +113,32 @@ def _check_whole(name: str, value: object, least: int, most: int | None = None) 
         raise ValueError(f"{allowed}, not {value}")
 
 
+def checked_pragmas(pragmas: object) -> Mapping[str, Any]:
+    """Return the pragmas as a dict of our own, or say what they may be."""
+    if pragmas is not None and not isinstance(pragmas, Mapping):
+        raise TypeError(f'pragmas must be a dict of names and values, such as {{"foreign_keys": 1}}, not {pragmas!r}')
+    return dict(pragmas or {})
+
+
+@cache
+def _pragmas() -> frozenset[str]:
+    """Return the names that this SQLite knows; none if it was built without telling them."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        return frozenset(name for (name,) in connection.execute("PRAGMA pragma_list"))
+
+
 def _check_pragmas(pragmas: Mapping[str, Any]) -> None:
     for name, value in pragmas.items():
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]+", name):
             raise ValueError(f"a pragma's name is letters and underscores, such as 'cache_size', not {name!r}")
         if name.lower() in _OURS:
             raise ValueError(f"pragmas must not have {name!r}: {_OURS[name.lower()]}")
+        if _pragmas() and name.lower() not in _pragmas():
+            near = ", ".join(get_close_matches(name.lower(), sorted(_pragmas())))
+            raise ValueError(
+                f"SQLite {sqlite3.sqlite_version} has no pragma {name!r}{near and f'; it has {near}'}. All are in"
+                " `PRAGMA pragma_list`"
+            )
         if not isinstance(value, (int, float, str)):
             raise TypeError(f"pragma {name!r} must have a number or a str for its value, not {value!r}")
 

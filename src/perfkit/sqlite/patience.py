@@ -60,8 +60,8 @@ class Patience:
             self._deadline = Deadline(self._timeout)
         if self._deadline.is_over():
             raise DatabaseBusy(
-                f"{self._path} was locked by another process for {self._timeout:g} s (busy_timeout=); nothing was"
-                " written. Look for a long transaction there, or for a connection that was left in the middle of one",
+                f"{self._path} was locked by another process for the busy_timeout of {self._timeout:g} s; nothing"
+                " was written. Look for a long transaction there, or a connection left in the middle of one",
                 path=self._path,
                 timeout=self._timeout,
             ) from error

@@ -19,6 +19,7 @@ from perfkit.sqlite.batch import Failed
 from perfkit.sqlite.connecting import open_reader
 from perfkit.sqlite.errors import DatabaseClosed, TransactionRefused
 from perfkit.sqlite.patience import Patience
+from perfkit.sqlite.reading import note_reading
 
 if TYPE_CHECKING:
     from perfkit.sqlite.batch import Operation
@@ -157,7 +158,8 @@ class _Reader:
             answer = self.patience.call(work.read, self._connection, argument)
             self._refuse_staying()
         except BaseException as error:  # noqa: BLE001 (it is raised again where the query is waited for)
-            return Failed(_explained(error))
+            note_reading(error)
+            return Failed(error)
         else:
             return answer
         finally:
@@ -194,9 +196,3 @@ class _Reader:
         done, self._done = self._done, []
         outcomes, self._outcomes = self._outcomes, []
         self._readers.deliver(done, outcomes)
-
-
-def _explained(error: BaseException) -> BaseException:
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY:
-        error.add_note("fetch_all(), fetch_one(), fetch_value() and stream() only read: use execute(), and its rows")
-    return error

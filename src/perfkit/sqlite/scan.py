@@ -12,7 +12,7 @@ from perfkit._base.maintenance import Alarm
 from perfkit.sqlite.connecting import open_reader
 from perfkit.sqlite.errors import StreamExpired
 from perfkit.sqlite.patience import Patience
-from perfkit.sqlite.reading import made_rows
+from perfkit.sqlite.reading import made_rows, note_reading
 
 if TYPE_CHECKING:
     from perfkit.sqlite.options import Options
@@ -64,6 +64,7 @@ class Scan:
                 self._close()
                 if self._why is not None:  # it was ended meanwhile: the interruption is not the reason
                     raise self._why from error
+                note_reading(error)
                 raise
 
     def end(self, why: BaseException) -> None:
@@ -120,7 +121,7 @@ class Scan:
     def _expire(self) -> None:
         self.end(
             StreamExpired(
-                f"the stream was open for {self._max_age:g} s (max_age=); what it reads from keeps the WAL growing."
+                f"the stream was open for its max_age of {self._max_age:g} s; what it reads from keeps the WAL growing."
                 " Read faster, in several streams, or allow it more time",
                 path=self._options.path,
                 max_age=self._max_age,

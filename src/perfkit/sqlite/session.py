@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from perfkit._base.exceptions import without_frames
 from perfkit.sqlite.batch import Failed
 from perfkit.sqlite.errors import DatabaseClosed, TransactionRefused, TransactionTimeout
+from perfkit.sqlite.guard import EXECUTE, SESSION
 from perfkit.sqlite.patience import primary_code
 
 if TYPE_CHECKING:
@@ -81,11 +82,13 @@ class Session:
             raise self._why()
         sink.begin()
         try:
+            sink.guard.where = SESSION
             sink.connection.set_progress_handler(self._deadline.is_over, _STEPS)
             self._deliver([begun], [None])
             while self._next(sink):
                 pass
         finally:
+            sink.guard.where = EXECUTE
             sink.connection.set_progress_handler(None, 0)
             sink.rollback()
             self._refuse_the_rest()
@@ -93,8 +96,17 @@ class Session:
     def too_late(self) -> TransactionTimeout:
         """Return the error of a transaction whose time is up."""
         return TransactionTimeout(
-            f"the transaction was not over in {self._deadline.timeout:g} s (timeout=), and was rolled back. It holds up"
-            " every other write: do what takes long before it, or give it more time",
+            f"the transaction was not over in its timeout of {self._deadline.timeout:g} s, and was rolled back. It"
+            " holds up every other write: do what takes long before it, or give it more time",
+            path=self._path,
+            timeout=self._deadline.timeout,
+        )
+
+    def never_begun(self) -> TransactionTimeout:
+        """Return the error of a transaction whose turn didn't come in time."""
+        return TransactionTimeout(
+            f"the transaction did not begin in its timeout of {self._deadline.timeout:g} s: another one was open all"
+            " that time, or much was to be written before it. Make the other one shorter, or give this one more time",
             path=self._path,
             timeout=self._deadline.timeout,
         )

@@ -6,7 +6,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from perfkit.sqlite.statements import Returning, may_write
+from perfkit.sqlite.guard import RUN
+from perfkit.sqlite.statements import Undone, may_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,7 +90,7 @@ class SQLiteSink:
         self.connection = connection
         self.guard = guard
         self.patience = patience
-        self._returning = Returning()
+        self._undone = Undone()
         self._reading: set[str] = set()  # queries that are known to be some
         self._is_obstructed = False  # a commit failed: a statement out of reach may hold up those of SQLite's own
         self._begin_reading()
@@ -101,12 +102,12 @@ class SQLiteSink:
 
     def begin(self) -> None:
         """Begin a transaction that can write. Raises DatabaseBusy."""
-        self.patience.call(self._ours, _BEGIN)
+        self.patience.call(self.ours, _BEGIN)
 
     def commit(self) -> None:
         """Commit the open transaction."""
         try:
-            self._ours(_COMMIT)
+            self.ours(_COMMIT)
         except BaseException:
             self._is_obstructed = True
             raise
@@ -114,11 +115,11 @@ class SQLiteSink:
     def rollback(self) -> None:
         """Undo the open transaction, if there is one."""
         if self.connection.in_transaction:
-            self._ours(_ROLLBACK)
+            self.ours(_ROLLBACK)
 
     def apply(self, work: Any, argument: Any) -> Any:
         """Carry out one operation in the open transaction."""
-        if type(work) is str and not self._returning[work]:  # nearly all there is: as short as it can be
+        if type(work) is str and not self._undone[work]:  # nearly all there is: as short as it can be
             cursor = self._cursor
             try:
                 self._execute(work, argument)
@@ -137,7 +138,7 @@ class SQLiteSink:
         if alone:
             return self._alone(work, argument)
         if isinstance(work, str):
-            if self._returning[work] or self._is_obstructed:
+            if self._undone[work] or self._is_obstructed:
                 return self.whole(lambda: self.statement(work, argument))
             return self.patience.call(self.apply, work, argument)
         if type(work) is Query:
@@ -192,18 +193,18 @@ class SQLiteSink:
     def _alone(self, work: Any, argument: Any) -> Any:
         if not isinstance(work, str):
             return work(self, argument)
-        self.guard.off = True
+        self.guard.alone = True
         try:
             return self.patience.call(self.statement, work, argument)
         finally:
-            self.guard.off = False
+            self.guard.alone = False
 
     def _unit(self, work: Callable[[], Any]) -> Any:
         """Return ``work()``, done in the open transaction; if it raises, nothing of it is kept."""
-        self._ours(_SAVE)
+        self.ours(_SAVE)
         try:
             result = self._lent(work)
-            self._ours(_RELEASE)
+            self.ours(_RELEASE)
         except BaseException:
             self._undo()
             raise
@@ -214,8 +215,8 @@ class SQLiteSink:
         if not self.connection.in_transaction:
             return
         try:
-            self._ours(_UNDO)
-            self._ours(_RELEASE)
+            self.ours(_UNDO)
+            self.ours(_RELEASE)
         except BaseException:  # noqa: BLE001 (what the unit raised is raised)
             self.rollback()
 
@@ -224,17 +225,23 @@ class SQLiteSink:
         self.connection.lend()
         try:
             result = work()
-            self.connection.refuse_if_lost()  # it may have caught what told it
+            self.connection.check()  # it may have caught what told it
+            self.guard.refuse_hiding(self.connection)
         finally:
             self.connection.take_back()
         return result
 
     def _called(self, work: Any, argument: Any) -> Any:
+        guard, where = self.guard, self.guard.where
+        if type(work) is not Many:
+            guard.where = RUN
         try:
             result = work(self.connection, argument)
             return _fetched(result) if isinstance(result, sqlite3.Cursor) else result
         except BaseException as error:  # noqa: BLE001 (as above)
             raise self.explained(error) from error.__cause__
+        finally:
+            guard.where = where
 
     def _failed(self, error: BaseException) -> BaseException:
         """End a statement that may have been left in its middle, and return its error, explained."""
@@ -248,7 +255,8 @@ class SQLiteSink:
         self._cursor.row_factory = self.connection.row_factory
         self._execute = self._cursor.execute
 
-    def _ours(self, sql: str) -> None:
+    def ours(self, sql: str) -> None:
+        """Execute a statement of perfkit's own."""
         self.guard.off = True
         try:
             self._execute(sql)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["Kinds", "Returning", "first_word", "may_write"]
+__all__ = ["Kinds", "Undone", "first_word", "may_write"]
 
 _ALONE = {"VACUUM", "ATTACH", "DETACH", "PRAGMA"}  # fail, or silently do nothing, inside of a transaction
+_NAMING = {"CREATE", "ALTER"}  # may give a table its name
 _WRITING = {
     *("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER", "REINDEX", "ANALYZE"),
     *("VACUUM", "ATTACH", "DETACH"),
@@ -41,11 +42,14 @@ class Kinds(dict[str, bool]):
         return alone
 
 
-class Returning(dict[str, bool]):
-    """Statement -> whether it may have written before its rows are made, so that it is undone if they can't be."""
+class Undone(dict[str, bool]):
+    """Statement -> whether it may have to be undone after SQLite has carried it out.
+
+    With RETURNING it has written before its rows are made. A table's name is looked at when there is a table.
+    """
 
     def __missing__(self, sql: str) -> bool:
         if len(self) >= _MOST:
             self.clear()
-        self[sql] = may = "returning" in sql.lower()
+        self[sql] = may = "returning" in sql.lower() or first_word(sql) in _NAMING
         return may

@@ -49,6 +49,9 @@ class DatabaseStats:
     streams: int
     oldest_reader: float
 
+    GAUGES = frozenset({"mean_batch", "max_batch", "pending", "wal_bytes", "streams", "oldest_reader"})
+    COLUMNS = ("writes", "batches", "mean_batch", "commits", "pending", "wal_bytes", "transactions", "reads", "streams")
+
     def __str__(self) -> str:
         return (
             f"{self.name}: {self.writes:,} writes in {self.batches:,} batches ({self.mean_batch:.1f} each),"

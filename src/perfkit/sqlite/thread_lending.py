@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 from perfkit.pooling import Pool
-from perfkit.sqlite.connecting import open_reader
+from perfkit.sqlite.connecting import open_lent
+from perfkit.sqlite.lent import LentReader
 
 if TYPE_CHECKING:
+    import sqlite3
     from contextlib import AbstractContextManager
 
     from perfkit.sqlite.options import Options
@@ -21,11 +22,11 @@ class Lending:
 
     def __init__(self, options: Options, name: str) -> None:
         self._options = options
-        self._pool: Pool[sqlite3.Connection] = Pool(
+        self._pool: Pool[LentReader] = Pool(
             self._connect,
             max_size=max(1, options.readers),
-            close=sqlite3.Connection.close,
-            reset=_reset,
+            close=LentReader.close,
+            reset=LentReader.renew,
             name=f"{name} (lent)",
         )
 
@@ -37,11 +38,5 @@ class Lending:
         """Close those that are idle now, and the others when they come back."""
         self._pool.close()
 
-    def _connect(self) -> sqlite3.Connection:
-        return open_reader(self._options, check_same_thread=False)
-
-
-def _reset(connection: sqlite3.Connection) -> None:
-    """End what the borrower may have left open."""
-    if connection.in_transaction:
-        connection.rollback()
+    def _connect(self) -> LentReader:
+        return open_lent(self._options)

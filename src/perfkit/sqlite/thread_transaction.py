@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from perfkit.sqlite.base import inside, many
 from perfkit.sqlite.delivery import Gate
@@ -74,7 +74,7 @@ class Transaction:
         try:
             self._db._submit(begun, session, (begun, None, None, False), alone=True)
             if not begun.wait(deadline.remaining()):
-                raise session.too_late()  # noqa: TRY301 (it is to be left like any other that fails here)
+                raise session.never_begun()  # noqa: TRY301 (it is to be left like any other that fails here)
             begun.outcome()
         except BaseException:
             session.abandon()
@@ -104,10 +104,14 @@ class Transaction:
             session.abandon()
             self._db._has_ended(session)
 
-    async def __aenter__(self) -> NoReturn:
-        raise TypeError("a Database's transaction() is entered by `with`; `async with` is for perfkit.AsyncDatabase")
+    if not TYPE_CHECKING:  # whose users are told without it
 
-    async def __aexit__(self, *_: object) -> None: ...
+        async def __aenter__(self):
+            raise TypeError(
+                "a Database's transaction() is entered by `with`; `async with` is for perfkit.AsyncDatabase"
+            )
+
+        async def __aexit__(self, *_): ...
 
     def _do(self, work: Any, argument: Any) -> Any:
         if self._session is None:

@@ -29,6 +29,8 @@ _ALLOWED = (
     " dataclasses decorated with perfkit.sqlite.packable"
 )
 
+_ASKED = "was it stored without packed()?"
+
 _names: dict[type, str] = {}
 _types: dict[str, type] = {}
 
@@ -75,13 +77,13 @@ def unpacked(data: bytes | memoryview | None) -> Any:
     if data is None:
         return None
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise TypeError(f"unpacked() takes the bytes that packed() made, not {data!r:.80}")
+        raise TypeError(f"unpacked() takes the bytes that packed() made, not {data!r:.80}: {_ASKED}")
     try:
         return _unpack(data, 0)
     except (UnpackError, MemoryError):
         raise
     except Exception as error:  # bytes of anybody's making have numpy, datetime and classes raise anything
-        raise UnpackError(f"not what packed() made, or not all of it: {error}") from error
+        raise UnpackError(f"not what packed() made, or not all of it ({error}): {_ASKED}") from error
 
 
 @overload
@@ -163,6 +165,8 @@ def _array(value: Any) -> tuple[int, bytes]:
     if array.dtype.hasobject or array.dtype.fields or array.dtype.str == "|V0":
         raise TypeError(f"a numpy array of {array.dtype} has no form: use one of numbers, times or strings")
     is_scalar = isinstance(value, np.generic)
+    if isinstance(value, (bytes, str)) and array[()] != value:
+        raise TypeError(f"a numpy {type(value).__name__} that ends with NUL has no form, for an array drops the NUL")
     head = msgpack.packb([array.dtype.str, None if is_scalar else array.shape])
     return _ARRAY, head + array.tobytes()
 
@@ -241,9 +245,13 @@ def _culprit(value: Any) -> tuple[str, str | None]:
         below = list(_below(each))
         reason = "nested too deep, or in itself" if depth > _DEEPEST * 4 else _reason(each) if not below else None
         if reason is not None:
-            return where, reason
+            return _short(where), reason
         pending += [(f"{where}{step}", child, depth + 1) for step, child in reversed(below)]
     return "the value", None
+
+
+def _short(where: str) -> str:
+    return where if len(where) <= 200 else f"{where[:60]}…"
 
 
 def _below(value: Any) -> Any:

@@ -114,7 +114,7 @@ class Writer:
     def _open(self) -> SQLiteSink:
         connection = open_writer(self._options, self.patience)
         try:
-            sink = SQLiteSink(connection, guarded(connection, self._options.path), self.patience)
+            sink = SQLiteSink(connection, guarded(connection, self._options), self.patience)
             if self._options.migrations is not None:
                 migrate(sink, self._options.path, self._options.migrations)
             set_foreign_keys(connection, self._options)

@@ -29,6 +29,8 @@ class ReadCacheStats:
     parses: int
     held_bytes: int
 
+    GAUGES = frozenset({"files", "held_bytes"})
+
 
 class _ReadCache:
     """The readers of the files read lately, at most 256; the one read first goes first."""

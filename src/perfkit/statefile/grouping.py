@@ -126,7 +126,7 @@ def _encodable(batch: Sequence[M], fresh: Callable[[], Any], encode: Callable[[A
         if not _fails(job, document):
             try:
                 encode(document)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 (it is the job's, which raises it)
                 job.error = error
             else:
                 good.append(job)

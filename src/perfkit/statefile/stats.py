@@ -46,6 +46,9 @@ class StateFileStats:
     writes: LatencySummary
     waits: LatencySummary
 
+    GAUGES = frozenset({"held_bytes"})
+    COLUMNS = ("hits", "parses", "edits", "updates", "saves", "conflicts", "held_bytes", "reads", "writes", "waits")
+
 
 def stats_of(name: str, store: Store) -> StateFileStats:
     """Collect the figures of one store."""

@@ -155,6 +155,28 @@ def idle_ones():
     check(server, pool)
 
 
+def ones_that_are_neither_true_nor_false():
+    """Such as an array, or a collection of pymongo: asking for their truth is an error."""
+
+    class Undecided(Conn):
+        def __bool__(self):
+            raise ValueError("its truth is ambiguous")
+
+    server = Server()
+    pool, other = Pool(lambda: Undecided(server.address), max_size=4), filled(server)
+    lent = pool.acquire()
+    use(pool)
+
+    def work():
+        serves(pool)
+        serves(other)
+
+    wait_for(forked(work))
+    pool.release(lent)
+    check(server, pool)
+    check(server, other)
+
+
 def a_child_that_does_nothing():
     server = Server()
     pool = filled(server)

@@ -4,6 +4,7 @@ For the programs beside it, which say what becomes of them meanwhile, and for th
 """
 
 import asyncio
+import contextlib
 import itertools
 import threading
 
@@ -37,7 +38,18 @@ async def transaction(db, unit):
         await tx.execute(INSERT, (unit, 2, FILLING))
 
 
-WAYS = [execute, executemany, run, execute, executemany, run, execute, transaction]
+async def returning(db, unit):
+    await db.execute(f"{INSERT} RETURNING unit", (unit, 1, FILLING))
+
+
+async def hide(db, unit):
+    """Write after an attempt that would have all that is written from now on go to a temporary table."""
+    with contextlib.suppress(perfkit.errors.TransactionRefused):
+        await db.execute("CREATE TEMP TABLE rows (unit, size, filling)")
+    await execute(db, unit)
+
+
+WAYS = [execute, executemany, run, execute, executemany, run, execute, transaction, returning, hide]
 
 
 async def write_in_tasks(db, numbers, acknowledge, tasks=12):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Make = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-__all__ = ["call", "check_not_called", "name_of", "refuse_coroutine", "wrap"]
+__all__ = ["call", "check_not_called", "full_name_of", "name_of", "refuse_coroutine", "wrap"]
 
 
 def wrap(function: Any, what: str, *, sync: Make, asynchronous: Make) -> Any:
@@ -57,6 +57,12 @@ def refuse_coroutine(result: object, what: str) -> None:
             f"{what} was given a plain function that returns a coroutine, such as a lambda: pass the coroutine function"
             f" itself, or make it one (async def, and await)"
         )
+
+
+def full_name_of(function: object) -> str | None:
+    """Return what a function is called, with its module; None where it has no name."""
+    name, module = name_of(function), getattr(getattr(function, "__func__", function), "__module__", None)
+    return f"{module}.{name}" if name and isinstance(module, str) else name
 
 
 def name_of(function: object) -> str | None:
