@@ -111,7 +111,17 @@ def test_the_help_names_what_every_part_is_about():
 
 def test_the_help_of_demo_names_every_part_option_and_exit_status():
     _, out, _ = run("demo", "--help")
-    for word in ("statefile", "--json FILE", "--input FILE", "--quick", "130", "NO_COLOR", "TMPDIR"):
+    for word in (
+        "statefile",
+        "--json FILE",
+        "--html FILE",
+        "app",
+        "--input FILE",
+        "--quick",
+        "130",
+        "NO_COLOR",
+        "TMPDIR",
+    ):
         assert word in out
 
 
@@ -141,7 +151,7 @@ def test_without_a_command_the_help_is_shown_as_for_wrong_usage():
 def test_an_unknown_part_is_refused_with_the_parts_there_are():
     status, out, err = run("demo", "statefile", "teleport")
     assert (status, out) == (2, "")
-    parts = "statefile, caching, resilience, pooling, memory, lazyload, smtp, sqlite"
+    parts = "statefile, caching, resilience, pooling, memory, lazyload, smtp, sqlite, app"
     assert err.splitlines()[-1] == f"perfkit demo: error: no part is called 'teleport'; the parts are: {parts}"
 
 
@@ -160,11 +170,19 @@ def test_a_document_for_parts_that_have_no_use_for_one_is_refused(tmp_path):
     assert "--input is for statefile, which is not among the parts" in err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("where", ["missing/report.json", "."])
-def test_a_report_that_cannot_be_written_is_refused_before_the_work(where, tmp_path):
-    status, out, err = run("demo", "--json", str(tmp_path / where))
+@pytest.mark.parametrize("option", ["--json", "--html"])
+@pytest.mark.parametrize("where", ["missing/report", "."])
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(where, option, tmp_path):
+    status, out, err = run("demo", option, str(tmp_path / where))
     assert (status, out) == (2, "")
-    assert "--json" in err.splitlines()[-1]
+    assert f"error: {option}: " in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("report", "page"), [("-", "-"), ("report", "./report")])
+def test_two_reports_in_one_place_are_refused(report, page):
+    status, out, err = run("demo", "--json", report, "--html", page)
+    assert (status, out) == (2, "")
+    assert "--json and --html must be different files" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("args", [["--help"], ["demo", "--quick"]])
@@ -196,6 +214,20 @@ def test_ctrl_c_ends_everything_quietly(moment, terminal, scratch):
         said = terminal.read_to_end()  # ends only when no worker is left
         out, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, b"")
+    assert said.endswith("\rperfkit: interrupted\r\n")
+    assert "Traceback" not in said
+    assert os.listdir(scratch["TMPDIR"]) == []
+
+
+def test_ctrl_c_ends_the_whole_application_too(terminal, scratch):
+    process = start("demo", "app", stdout=subprocess.PIPE, stderr=terminal.fd, env=scratch, start_new_session=True)
+    terminal.hand_over()
+    with process:
+        terminal.read_until("app: round 1 ")
+        os.killpg(process.pid, signal.SIGINT)
+        said = terminal.read_to_end()
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
     assert said.endswith("\rperfkit: interrupted\r\n")
     assert "Traceback" not in said
     assert os.listdir(scratch["TMPDIR"]) == []

@@ -55,7 +55,8 @@ exit status:
   130  interrupted with Ctrl-C
 
 examples:
-  perfkit demo                              every part
+  perfkit demo                              every part but app
+  perfkit demo app --html report.html       a whole application, on a page
   perfkit demo statefile --input app.json   on a copy of a file of your own
   perfkit demo --quick --json - | jq .passed"""
 
@@ -161,12 +162,17 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
         description=_DEMO_DESCRIPTION,
         epilog=_DEMO_EPILOG.format(parts=parts),
     )
-    demo.add_argument("parts", nargs="*", metavar="PART", help="which parts to run (default: all)")
+    demo.add_argument("parts", nargs="*", metavar="PART", help="which parts to run (default: all but app)")
     demo.add_argument(
         "--json",
         metavar="FILE",
         help="also write machine, versions, every figure (in seconds) and every check to FILE, which is replaced at "
         "once; if FILE is -, they go to stdout and the table goes to stderr",
+    )
+    demo.add_argument(
+        "--html",
+        metavar="FILE",
+        help="also write a page with tables and charts to FILE, as --json does; it needs no other file and no network",
     )
     demo.add_argument(
         "--input",
@@ -305,6 +311,9 @@ def _refuse_wrong_usage(args: argparse.Namespace) -> None:
     if args.input is not None and args.parts and _WITH_INPUT not in args.parts:
         args.wrong(f"--input is for {_WITH_INPUT}, which is not among the parts that you named: name it, too")
     _refuse_wrong_target(args)
+    _refuse_wrong_target(args, "html")
+    if args.json is not None and args.html is not None and os.path.realpath(args.json) == os.path.realpath(args.html):
+        args.wrong("--json and --html must be different files, and only one of them can be -")
 
 
 def _meant(name: str) -> str:
@@ -313,17 +322,18 @@ def _meant(name: str) -> str:
     return f", but {meant} is the one of {name}" if meant else ""
 
 
-def _refuse_wrong_target(args: argparse.Namespace) -> None:
-    if args.json is not None and args.json != "-":
-        target = os.path.realpath(args.json)
+def _refuse_wrong_target(args: argparse.Namespace, option: str = "json") -> None:
+    path = getattr(args, option)
+    if path is not None and path != "-":
+        target = os.path.realpath(path)
         if os.path.isdir(target) or not os.path.isdir(os.path.dirname(target)):
-            args.wrong(f"--json: {args.json} is a directory, or in one that does not exist")
+            args.wrong(f"--{option}: {path} is a directory, or in one that does not exist")
 
 
 def _run_demo(args: argparse.Namespace, options: Options) -> int:
     from perfkit.demo import report, runner
 
-    table = sys.stderr if args.json == "-" else sys.stdout
+    table = sys.stderr if "-" in (args.json, args.html) else sys.stdout
     progress = report.ProgressLine(sys.stderr)
     results: list[PartResult] = []
     try:
@@ -336,6 +346,10 @@ def _run_demo(args: argparse.Namespace, options: Options) -> int:
         progress.clear()
     if args.json is not None:
         runner.write_json(args.json, runner.machine_report(results, options))
+    if args.html is not None:
+        from perfkit.demo import html_report
+
+        runner.write_text(args.html, html_report.page(results, runner.machine(), quick=options.quick))
     failures = runner.failures(results)
     return _complain(_FAILED, *failures) if failures else 0
 

@@ -30,55 +30,62 @@ def demo(*args, scratch):
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
-    """One real run: what it printed, and its report."""
+    """One real run: what it printed, its report, and its page."""
     folder = tmp_path_factory.mktemp("quick")
-    done = demo("--json", str(folder / "report.json"), scratch=folder / "scratch")
+    report, page = folder / "report.json", folder / "report.html"
+    done = demo("--json", str(report), "--html", str(page), scratch=folder / "scratch")
     assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(os.listdir(folder)) == ["report.json", "scratch"]
-    return done.stdout, json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert sorted(os.listdir(folder)) == ["report.html", "report.json", "scratch"]
+    return done.stdout, json.loads(report.read_text(encoding="utf-8")), page.read_text(encoding="utf-8")
 
 
-def shape(value):
-    """Replace the leaves of a JSON document by their types, and a list by the shapes in it."""
-    if isinstance(value, dict):
-        return {key: shape(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [each for at, each in enumerate(map(shape, value)) if each not in list(map(shape, value[:at]))]
-    return type(value).__name__
+def fits(value, form):
+    """Tell whether a JSON document has a form: of a dict all keys, of a list the form of each element."""
+    if isinstance(form, dict):
+        return (
+            isinstance(value, dict) and value.keys() == form.keys() and all(fits(value[key], form[key]) for key in form)
+        )
+    if isinstance(form, list):
+        return isinstance(value, list) and all(fits(each, form[0]) for each in value)
+    return type(value) is form
 
 
-def test_the_report_has_its_documented_form(quick):
-    latency = {"how": "str", "count": "int", "p50": "float", "p95": "float", "p99": "float"}
-    count = {"bad": "int", "of": "int"}
+def test_the_report_has_its_documented_form(quick, whole_app):
+    latency = {"how": str, "count": int, "p50": float, "p95": float, "p99": float}
+    count = {"bad": int, "of": int}
     section = {
-        "title": "str",
-        "note": "str",
-        "comparisons": [{"what": "str", "before": latency, "after": [latency | {"speedup_p50": "float"}]}],
-        "checks": [{"what": "str", "before": count, "after": count, "both": "bool", "passed": "bool"}],
+        "title": str,
+        "note": str,
+        "comparisons": [{"what": str, "before": latency, "after": [latency | {"speedup_p50": float}]}],
+        "sizes": [{"what": str, "before": int, "after": int, "ratio": float}],
+        "checks": [{"what": str, "before": count, "after": count, "both": bool, "passed": bool}],
     }
-    part = {"name": "str", "title": "str", "passed": "bool", "document_bytes": "int", "sections": [section]}
-    assert shape(quick[1]) == {
-        "schema": "int",
-        "perfkit": "str",
-        "python": {"implementation": "str", "version": "str"},
-        "machine": {"system": "str", "release": "str", "architecture": "str", "cores": "int"},
-        "quick": "bool",
-        "passed": "bool",
-        "parts": [part, part | {"sections": [section | {"comparisons": []}]}],  # memory: nothing is timed there
+    part = {"name": str, "title": str, "passed": bool, "document_bytes": int, "sections": [section]}
+    report = {
+        "schema": int,
+        "perfkit": str,
+        "python": {"implementation": str, "version": str},
+        "machine": {"system": str, "release": str, "architecture": str, "cores": int},
+        "quick": bool,
+        "passed": bool,
+        "parts": [part],
     }
+    assert fits(quick[1], report)
+    assert fits(whole_app.as_json(), part)
+    assert not fits(quick[1], report | {"parts": [part | {"title": int}]})
 
 
 def test_the_report_says_what_ran(quick):
-    _, report = quick
+    _, report, _ = quick
     assert report["schema"] == runner.SCHEMA
     assert report["perfkit"] == _version.__version__
     assert report["python"]["version"] == ".".join(map(str, sys.version_info[:3]))
     assert (report["quick"], report["passed"]) == (True, True)
-    assert [part["name"] for part in report["parts"]] == list(runner.PARTS)
+    assert [part["name"] for part in report["parts"]] == [name for name in runner.PARTS if name != "app"]
 
 
 def test_figures_are_in_order_and_speedups_are_their_ratios(quick):
-    _, report = quick
+    _, report, _ = quick
     for section in report["parts"][0]["sections"]:
         assert section["comparisons"]
         for comparison in section["comparisons"]:
@@ -90,13 +97,13 @@ def test_figures_are_in_order_and_speedups_are_their_ratios(quick):
 
 
 def test_both_ways_did_the_same_work_alone(quick):
-    _, report = quick
+    _, report, _ = quick
     for comparison in report["parts"][0]["sections"][0]["comparisons"]:
         assert {after["count"] for after in comparison["after"]} == {comparison["before"]["count"]}
 
 
 def test_with_perfkit_every_update_of_every_agent_counts(quick):
-    _, report = quick
+    _, report, _ = quick
     alone, together = report["parts"][0]["sections"]
     assert all(check["passed"] for section in (alone, together) for check in section["checks"])
     after = {check["what"]: check["after"] for check in together["checks"]}
@@ -106,18 +113,25 @@ def test_with_perfkit_every_update_of_every_agent_counts(quick):
 
 
 def test_the_document_is_of_the_size_of_a_dashboard(quick):
-    _, report = quick
+    _, report, _ = quick
     assert 16_000 <= report["parts"][0]["document_bytes"] <= 18_000
 
 
 def test_the_table_is_plain_and_narrow_off_a_terminal(quick):
-    table, report = quick
+    table, report, _ = quick
     assert "\x1b" not in table
     assert "\r" not in table
     assert max(map(len, table.splitlines())) <= 80
     for section in report["parts"][0]["sections"]:
         for named in [*section["comparisons"], *section["checks"]]:
             assert re.search(rf"^ +{re.escape(named['what'])}", table, re.MULTILINE)
+
+
+def test_the_page_has_every_figure_of_the_report(quick, parsed, figures):
+    _, report, text = quick
+    page = parsed(text)
+    assert figures(report) <= page.figures
+    assert [title for title in (part["title"] for part in report["parts"]) if title not in page.text] == []
 
 
 INPUTS = {

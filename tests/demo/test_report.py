@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfkit.demo import report
-from perfkit.demo.results import Check, Comparison, Count, DemoError, Latency, PartResult, Section
+from perfkit.demo.results import Check, Comparison, Count, DemoError, Latency, PartResult, Section, Size
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 CODES = re.compile(r"\x1b\[[0-9;]*m")
@@ -25,8 +25,14 @@ latencies = st.builds(Latency, words, st.integers(1, 10**6), durations, duration
 counts = st.builds(Count, st.integers(0, 10**6), st.integers(0, 10**6))
 checks = st.builds(Check, words, counts, counts, st.booleans())
 comparisons = st.builds(Comparison, words, latencies, st.lists(latencies, max_size=3).map(tuple))
+sizes = st.builds(Size, words, st.integers(1, 10**15), st.integers(1, 10**15))
 sections = st.builds(
-    Section, words, st.lists(comparisons, max_size=3).map(tuple), st.lists(checks, max_size=3).map(tuple), words
+    Section,
+    words,
+    st.lists(comparisons, max_size=3).map(tuple),
+    st.lists(checks, max_size=3).map(tuple),
+    words,
+    sizes=st.lists(sizes, max_size=2).map(tuple),
 )
 results = st.builds(PartResult, words, words, st.integers(0, 10**13), st.lists(sections, max_size=2).map(tuple))
 
@@ -66,6 +72,16 @@ def test_the_table_says_what_was_measured_and_verified():
         "    after   slowly()                          200 µs   300 µs   400 µs     0.50x",
         "  must not happen                                  before        after",
         "    updates lost                               212 of 500     0 of 500        ok",
+    ]
+
+
+def test_sizes_are_shown_with_their_ratio():
+    section = Section("One", (), (), sizes=(Size("memory at most", 286_000_000, 98_000_000), Size("a file", 1, 4)))
+    lines = report.render(PartResult("part", "A part", 1, (section,))).replace(TIMES, "x").splitlines()
+    assert lines[4:7] == [
+        "  size                                             before        after   smaller",
+        "    memory at most                                 286 MB      98.0 MB      2.9x",
+        "    a file                                        1 bytes      4 bytes     0.25x",
     ]
 
 

@@ -21,6 +21,17 @@ def test_each_part_is_a_module_with_run(name):
     assert len(f"  {name}  {about}") <= 80
 
 
+def test_what_runs_if_nothing_is_named_is_every_part_but_the_whole_application(monkeypatch):
+    for name in runner.PARTS:
+        fake = types.ModuleType(f"fake_{name}")
+        fake.run = lambda *_, name=name: name
+        monkeypatch.setitem(sys.modules, f"fake_{name}", fake)
+        monkeypatch.setitem(runner.PARTS, name, (f"fake_{name}", ""))
+    ran = list(runner.run_parts([], Options(), print))
+    assert [*ran, "app"] == list(runner.PARTS)
+    assert list(runner.run_parts(["app"], Options(), print)) == ["app"]
+
+
 def test_every_part_runs_once_and_in_order(monkeypatch):
     ran = []
     for name in ("one", "two"):
@@ -73,6 +84,23 @@ def test_a_report_on_stdout_leaves_the_table_to_stderr(fake_part, capsys):
     out, err = capsys.readouterr()
     assert json.loads(out)["passed"] is True
     assert "    updates lost" in err
+
+
+def test_a_page_on_stdout_leaves_the_table_to_stderr(fake_part, capsys, parsed):
+    fake_part(fake_result(lost=0))
+    assert main(["demo", "fake", "--html", "-"]) == 0
+    out, err = capsys.readouterr()
+    assert "Checks passed: 1 of 1" in parsed(out).text
+    assert "    updates lost" in err
+
+
+def test_a_page_and_a_report_are_written_of_one_run(fake_part, capsys, parsed, tmp_path):
+    fake_part(fake_result(lost=2))
+    assert main(["demo", "fake", "--json", str(tmp_path / "out.json"), "--html", str(tmp_path / "out.html")]) == 1
+    assert "FAILED" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out.json").read_text())["passed"] is False
+    assert "Checks passed: 0 of 1" in parsed((tmp_path / "out.html").read_text("utf-8")).text
+    assert sorted(os.listdir(tmp_path)) == ["out.html", "out.json"]
 
 
 @pytest.mark.parametrize("error", [DemoError("a process is gone"), OSError(28, "No space left on device")])

@@ -11,5 +11,6 @@ A demo part is a module with one function, ``run(options, progress) -> PartResul
 - takes about 15 seconds at most on two slow cores, and a few with ``quick``.
 
 It prints nothing: what it measured comes back as data (`perfkit.demo.results`), which `perfkit.demo.report` lays out
-in 80 columns and ``--json`` writes for machines. No figure is ever shown that was not measured in the same run.
+in 80 columns, `perfkit.demo.html_report` on a page, and ``--json`` for machines. No figure is ever shown that was not
+measured in the same run.
 """

@@ -62,7 +62,7 @@ class Index:
 
 def run(options: Options, progress: Progress) -> PartResult:
     """Run both halves. ``options.input`` is for other parts."""
-    pages, crowds = (120, 30) if options.quick else (500, 100)
+    pages, crowds = (120, 30) if options.quick else (200, 50)
     alone = one_thread(pages, progress)
     together = many_threads(crowds, progress)
     return PartResult("caching", "Caching: a search front", Index().size(), (alone, together))

@@ -88,7 +88,7 @@ class Way:
 
 def run(options: Options, progress: Progress) -> PartResult:
     """Start the tool both ways, in turns. ``options.input`` is for other parts."""
-    rounds = 2 if options.quick else 10
+    rounds = 2 if options.quick else 5
     with tempfile.TemporaryDirectory(prefix="perfkit-demo-") as folder:
         progress("lazyload: writing seven packages")
         size = write_packages(folder)
@@ -165,12 +165,12 @@ def started(script: str, command: str) -> tuple[float, dict[str, Any]]:
     return seconds, printed
 
 
-def write_packages(folder: str) -> int:
-    """Write the packages; return the size of their sources in bytes."""
+def write_packages(folder: str, modules: int = MODULES) -> int:
+    """Write the packages, of so many modules each; return the size of their sources in bytes."""
     size = 0
     for position, name in enumerate(PACKAGES):
         os.mkdir(os.path.join(folder, name))
-        parts = [f"part{number}" for number in range(MODULES)]
+        parts = [f"part{number}" for number in range(modules)]
         sources = {part: _module(position, number) for number, part in enumerate(parts)}
         sources["__init__"] = "\n".join(f"from .{part} import answer as answer" for part in parts) + "\n"
         for part, source in sources.items():

@@ -22,7 +22,7 @@ from perfkit.demo.results import Check, Count, DemoError, Options, PartResult, P
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Life", "chart", "live", "run"]
+__all__ = ["Life", "chart", "live", "rss_of", "run"]
 
 LIMIT = 300_000_000
 EVERY = 0.005  # seconds
@@ -67,7 +67,7 @@ class Life:
 
 def run(options: Options, progress: Progress) -> PartResult:
     """Run the program both ways. ``options.input`` is for other parts."""
-    pages = 4_500 if options.quick else 15_000
+    pages = 4_500 if options.quick else 9_000
     progress("memory: what is right")
     expected = memory_program.checksums(memory_program.render, pages)
     lives = []
@@ -113,7 +113,7 @@ def live(way: str, pages: int) -> Life:
 
 
 def _supervise(process: subprocess.Popen[str], life: Life) -> None:
-    rss = _rss_of(process.pid)
+    rss = rss_of(process.pid)
     while process.poll() is None:
         now, used = time.monotonic(), rss()
         if used:
@@ -133,7 +133,7 @@ def _listen(process: subprocess.Popen[str], life: Life) -> None:
         life.said.append(json.loads(line))
 
 
-def _rss_of(pid: int) -> Callable[[], int]:
+def rss_of(pid: int) -> Callable[[], int]:
     """Return what measures another process; 0 once it is gone."""
     if not sys.platform.startswith("linux"):
         return _by_psutil(pid)

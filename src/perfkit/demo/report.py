@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from perfkit.demo.results import Check, Comparison, Count, Latency, PartResult, Section
+    from perfkit.demo.results import Check, Comparison, Count, Latency, PartResult, Section, Size
 
 __all__ = [
     "WIDTH",
@@ -142,6 +142,10 @@ def _section(section: Section, paint: Paint) -> Iterator[str]:
         yield paint(_row("", ("half in", "95 % in", "99 % in"), "speed-up"), "faint")
     for comparison in section.comparisons:
         yield from _comparison(comparison, paint)
+    if section.sizes:
+        yield paint(_verified("  size", "before", "after", "smaller"), "faint")
+    for size in section.sizes:
+        yield _size(size, paint)
     yield paint(_verified("  must not happen", "before", "after", ""), "faint")
     for check in section.checks:
         yield _check(check, paint)
@@ -156,6 +160,11 @@ def _comparison(comparison: Comparison, paint: Paint) -> Iterator[str]:
         ratio = comparison.speedup(after)
         row = _row(f"    after   {after.how}", _figures(after), human_ratio(ratio))
         yield row[:-_LAST] + paint(row[-_LAST:], "good" if ratio >= 1 else "slow")
+
+
+def _size(size: Size, paint: Paint) -> str:
+    row = _verified(f"    {size.what}", human_bytes(size.before), human_bytes(size.after), human_ratio(size.ratio))
+    return row[:-_LAST] + paint(row[-_LAST:], "good" if size.ratio >= 1 else "slow")
 
 
 def _check(check: Check, paint: Paint) -> str:

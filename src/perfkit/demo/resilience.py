@@ -74,7 +74,7 @@ class Way:
 
 def run(options: Options, progress: Progress) -> PartResult:
     """Run both halves. ``options.input`` is for other parts."""
-    pages, crowds = (10, 1) if options.quick else (80, 2)
+    pages, crowds = (10, 1) if options.quick else (50, 2)
     outage = down_and_back(pages, progress)
     crowd = turned_away(crowds, CLIENTS // (2 if options.quick else 1), progress)
     title = "Resilience: a shop whose price service fails"

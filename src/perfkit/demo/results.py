@@ -1,8 +1,8 @@
-"""What a demo part hands back: figures in seconds, and checks that count what went wrong. Pure data."""
+"""What a demo part hands back: figures in seconds and bytes, and checks that count what went wrong. Pure data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
@@ -18,6 +18,8 @@ __all__ = [
     "PartResult",
     "Progress",
     "Section",
+    "Series",
+    "Size",
 ]
 
 
@@ -130,10 +132,38 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How large something was each way, in bytes; more than 0."""
+
+    what: str
+    before: int
+    after: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller it is with perfkit; below 1 it is larger."""
+        return self.before / self.after
+
+    def as_json(self) -> dict[str, Any]:
+        """Return both sizes and their ratio."""
+        return {"what": self.what, "before": self.before, "after": self.after, "ratio": self.ratio}
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A size over time each way: pairs of seconds since the beginning and bytes, and what it should be below."""
+
+    what: str
+    limit: int
+    before: Sequence[tuple[float, int]]
+    after: Sequence[tuple[float, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """What was measured and verified under one set of circumstances, which ``title`` and ``note`` tell.
 
-    ``chart`` is a drawing in plain signs, for people alone.
+    ``chart``, a drawing in plain signs, and ``series``, which it may be drawn of, are for people alone.
     """
 
     title: str
@@ -141,12 +171,15 @@ class Section:
     checks: tuple[Check, ...]
     note: str = ""
     chart: tuple[str, ...] = ()
+    sizes: tuple[Size, ...] = ()
+    series: Series | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return everything in it."""
         comparisons = [each.as_json() for each in self.comparisons]
         checks = [each.as_json() for each in self.checks]
-        return {"title": self.title, "note": self.note, "comparisons": comparisons, "checks": checks}
+        sizes = [each.as_json() for each in self.sizes]
+        return {"title": self.title, "note": self.note, "comparisons": comparisons, "sizes": sizes, "checks": checks}
 
 
 @dataclass(frozen=True, slots=True)

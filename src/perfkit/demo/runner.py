@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from perfkit.demo.results import Options, PartResult, Progress
 
-__all__ = ["PARTS", "SCHEMA", "failures", "machine", "machine_report", "run_parts", "write_json"]
+__all__ = ["PARTS", "SCHEMA", "failures", "machine", "machine_report", "run_parts", "write_json", "write_text"]
 
 # name -> (module, what --help says of it), in the order they run: being named here is being in the demo
 PARTS = {
@@ -21,21 +21,23 @@ PARTS = {
     "lazyload": ("perfkit.demo.lazyload", "lazy imports: a tool with seven packages, started again and again"),
     "smtp": ("perfkit.demo.smtp", "mail: a server 20 ms away, and one that ends connections"),
     "sqlite": ("perfkit.demo.sqlite", "SQLite: a hundred agents remember, others recall, and some give up"),
+    "app": ("perfkit.demo.app", "a whole application, done both ways; runs only if it is named"),
 }
+_ONLY_IF_NAMED = {"app"}  # it uses the parts that the others show one by one
 
 # The version of the layout of machine_report(): raised when a field goes away or changes its meaning.
 SCHEMA = 1
 
 
 def run_parts(names: Sequence[str], options: Options, progress: Progress) -> Iterator[PartResult]:
-    """Run each part of ``names`` once (all parts if empty) and yield its result as soon as it is there.
+    """Run each part of ``names`` once and yield its result as soon as it is there; all but `app` if empty.
 
     A part is imported when its turn comes. Raises what the part raises (DemoError, InputError, OSError), and KeyError
     for a name that is not in PARTS.
     """
     from importlib import import_module
 
-    for name in dict.fromkeys(names or PARTS):
+    for name in dict.fromkeys(names or [name for name in PARTS if name not in _ONLY_IF_NAMED]):
         module, _ = PARTS[name]
         yield import_module(module).run(options, progress)
 
@@ -81,17 +83,22 @@ def machine_report(results: Sequence[PartResult], options: Options) -> dict[str,
 
 
 def write_json(path: str, report: dict[str, Any]) -> None:
-    """Write ``report`` to ``path``, or to stdout if that is ``-``.
+    """Write ``report`` to ``path`` as `write_text` does."""
+    import json
+
+    write_text(path, json.dumps(report, indent=2) + "\n")
+
+
+def write_text(path: str, text: str) -> None:
+    """Write ``text`` to ``path``, or to stdout if that is ``-``.
 
     A file is replaced at once or not at all; a pipe or a device is written into. Raises OSError, and then a file that
     was there is as it was.
     """
-    import json
     import os
 
     from perfkit._base import atomic
 
-    text = json.dumps(report, indent=2) + "\n"
     if path == "-":
         print(text, end="", flush=True)
         return

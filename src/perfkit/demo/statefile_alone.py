@@ -45,7 +45,7 @@ def rounds_for(size: int, quick: bool) -> Rounds:
     """Suit the rounds to a document of ``size`` bytes: a large one takes no longer and gives fewer figures."""
     updates = max(1, min(10, 500_000 // size))
     polls = max(2, min(100, 5_000_000 // size))
-    return Rounds(6, updates, polls, 1.0) if quick else Rounds(40, updates, polls, 5.0)
+    return Rounds(6, updates, polls, 1.0) if quick else Rounds(40, updates, polls, 3.0)
 
 
 def one_process(folder: str, start: Any, key: str, rounds: Rounds, progress: Progress) -> Section:

@@ -42,7 +42,7 @@ class DashboardReport(NamedTuple):
 
 def updates_for(typical: float, quick: bool) -> int:
     """Return how many updates each agent sends, if one takes ``typical`` seconds the ordinary way."""
-    most, seconds = (40, 1.0) if quick else (150, 3.0)
+    most, seconds = (40, 1.0) if quick else (100, 2.0)
     return max(5, min(most, int(seconds / (typical * len(AGENTS)))))
 
 
