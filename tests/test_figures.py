@@ -37,7 +37,7 @@ class Odd:
         registry.register(self, part="odd")
 
     def stats(self):
-        summary = LatencySummary(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        summary = LatencySummary(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         return OddThingStats(self.name, math.inf, math.nan, True, "so", None, {"idle": 3}, ("a", "b"), summary)
 
 
@@ -135,7 +135,7 @@ def test_prometheus_reads_every_number(parts):
 def test_what_a_class_says_of_its_fields_is_true_of_them(parts):
     for _, _, figures in perfkit.stats():
         about, names = type(figures), {field.name for field in fields(figures)}
-        assert set(getattr(about, "GAUGES", ())) <= names
+        assert set(getattr(figures, "GAUGES", ())) <= names
         assert set(getattr(about, "STATES", {})) <= names
         assert all(hasattr(figures, column) for column in getattr(about, "COLUMNS", ()))
 

@@ -37,7 +37,7 @@ PURE = {
     "resilience": {"attempts", "beats", "circuit", "tokens", "windows"},
     "sqlite": {"batch", "statements"},
     "statefile": {"fingerprint", "frozen", "grouping", "handoff"},
-    "timing": {"slices", "steps", "tree"},
+    "timing": {"branches", "slices", "steps", "tree"},
 }
 IMPURE = {"time", "os", "threading", "asyncio", "sqlite3", "logging"}
 

@@ -1,6 +1,8 @@
 """The public names are the design's, and the four places that spell them out agree."""
 
 import ast
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -39,8 +41,9 @@ def test_a_name_comes_from_its_own_part(part):
 
 def test_every_place_that_lists_the_names_agrees():
     assert perfkit.__all__ == sorted([*PUBLIC, "__version__"])
-    assert dir(perfkit) == perfkit.__all__
-    assert _imports_for_type_checkers() == {name: home or "perfkit" for name, home in perfkit._PUBLIC.items()}
+    assert dir(perfkit) == sorted([*perfkit.__all__, *perfkit._PARTS])
+    names = perfkit._PUBLIC | dict.fromkeys(perfkit._PARTS)
+    assert _imports_for_type_checkers() == {name: home or "perfkit" for name, home in names.items()}
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -48,6 +51,12 @@ def test_a_public_name_resolves_and_explains_itself(name):
     value = getattr(perfkit, name)
     assert (value.__doc__ or "").strip()
     assert isinstance(value, ModuleType) == (perfkit._PUBLIC[name] is None)
+
+
+def test_the_parts_are_there_without_being_imported():
+    assert set(perfkit._PARTS) == {*DESIGN, "registry"}
+    program = "import perfkit; perfkit.timing.tracker_of, perfkit.sqlite.packable, perfkit.registry.Stats"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(perfkit.__file__).parents[1])
 
 
 @pytest.mark.parametrize("name", PUBLIC)

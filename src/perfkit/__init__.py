@@ -9,8 +9,17 @@ from perfkit._version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from perfkit import caching as caching
     from perfkit import errors as errors
+    from perfkit import lazyload as lazyload
+    from perfkit import memory as memory
+    from perfkit import pooling as pooling
+    from perfkit import registry as registry
+    from perfkit import resilience as resilience
+    from perfkit import sqlite as sqlite
+    from perfkit import statefile as statefile
     from perfkit import testing as testing
+    from perfkit import timing as timing
     from perfkit.caching import FrequencyBoostLRU as FrequencyBoostLRU
     from perfkit.caching import TTLCache as TTLCache
     from perfkit.caching import cached as cached
@@ -84,6 +93,9 @@ _PUBLIC = {
     "unpacked": "perfkit.sqlite",
 }
 
+# What is public in a part beside these, such as ``perfkit.sqlite.packable``, is found there.
+_PARTS = ("caching", "lazyload", "memory", "pooling", "registry", "resilience", "sqlite", "statefile", "timing")
+
 __all__ = [
     "AsyncDatabase",
     "AsyncPool",
@@ -125,8 +137,8 @@ __all__ = [
 
 
 if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
-    __getattr__ = on_first_use(globals(), _PUBLIC)
+    __getattr__ = on_first_use(globals(), _PUBLIC | dict.fromkeys(_PARTS))
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_PARTS])

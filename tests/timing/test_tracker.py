@@ -124,9 +124,9 @@ class TestAWindow:
         slices = tracker._recorder._slices
 
         def work():
-            for _ in range(5_000):
+            for number in range(5_000):
                 tracker.observe(0.001)
-                if threading.get_ident() % 3 == 0:
+                if number % 500 == 0:
                     slices.until = 0.0  # the next one turns
 
         threads = [threading.Thread(target=work) for _ in range(8)]
@@ -202,6 +202,10 @@ class TestTime:
         (lambda: PerformanceTracker(timer=1), "timer must be a function"),
         (lambda: PerformanceTracker().observe(float("nan")), "a finite number of seconds"),
         (lambda: PerformanceTracker().percentile(101), "must be in 0..100"),
+        (lambda: PerformanceTracker().percentile(0.99), r"percentile\(99\), not percentile\(0.99\)"),
+        (lambda: PerformanceTracker().observe("1"), "must be a number of seconds, not '1'"),
+        (lambda: PerformanceTracker().observe(True), "must be a number of seconds, not True"),
+        (lambda: PerformanceTracker(window=10**400), "window must be more than 0 seconds, and finite"),
         (lambda: PerformanceTracker().within(-1), "seconds must be 0 or more"),
         (lambda: PerformanceTracker().merge({}), "from_dict"),
         (lambda: PerformanceTracker.from_dict({}), "was not made by"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 
 from perfkit._base.calling import check_takes
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
@@ -20,7 +20,7 @@ def check_number(value: object, name: str, what: str) -> float:
 def check_seconds(value: object, name: str, *, least: str = "more than 0") -> float:
     """Return a finite number of seconds: more than 0, or where ``least`` is "0 or more", from 0."""
     seconds = check_number(value, name, "a number of seconds")
-    if not (0 <= seconds < math.inf) or (seconds == 0 and least == "more than 0"):
+    if not (0 <= seconds <= sys.float_info.max) or (seconds == 0 and least == "more than 0"):
         raise ValueError(f"{name} must be {least} seconds, and finite, not {value!r}")
     return float(seconds)
 

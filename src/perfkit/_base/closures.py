@@ -61,7 +61,8 @@ def refuse_coroutine(result: object, what: str) -> None:
 
 def full_name_of(function: object) -> str | None:
     """Return what a function is called, with its module; None where it has no name."""
-    name, module = name_of(function), getattr(getattr(function, "__func__", function), "__module__", None)
+    inner = getattr(function, "__func__", function)
+    name, module = name_of(function), getattr(getattr(inner, "func", inner), "__module__", None)
     return f"{module}.{name}" if name and isinstance(module, str) else name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from perfkit._base.figures import is_figures, is_summary, items, told_apart
+from perfkit._base.figures import is_figures, is_summary, items, sound, told_apart, unused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["exposed"]
 
+_ABOUT: tuple[tuple[str, Any], ...] = (("GAUGES", ()), ("STATES", {}), ("UNIT", ""))
 _QUANTILES = (("0.5", "p50"), ("0.9", "p90"), ("0.95", "p95"), ("0.99", "p99"), ("0.999", "p999"))
 
 
@@ -31,8 +32,7 @@ def exposed(snapshots: Iterable[Any]) -> str:
 
 
 def _samples(prefix: str, labels: Labels, figures: Any) -> Iterator[Sample]:
-    about = type(figures)
-    gauges, states, unit = getattr(about, "GAUGES", ()), getattr(about, "STATES", {}), getattr(about, "UNIT", "")
+    gauges, states, unit = (getattr(figures, name, other) for name, other in _ABOUT)
     for field, value in items(figures):
         name = f"{prefix}_{field}" + (f"_{unit}" if unit else "")
         if isinstance(value, bool):
@@ -42,7 +42,7 @@ def _samples(prefix: str, labels: Labels, figures: Any) -> Iterator[Sample]:
         elif field in states:
             yield from ((name, "gauge", "", (*labels, (field, word)), float(word == value)) for word in states[field])
         elif is_summary(value):
-            yield from _of_summary(f"{name}_seconds", labels, value)
+            yield from _of_summary(f"{name}_seconds", labels, value, is_gauge=field in gauges)
         else:
             yield from _of_many(name, field, labels, value)
 
@@ -54,12 +54,15 @@ def _of_number(name: str, labels: Labels, value: float, *, is_gauge: bool) -> It
         yield f"{name}_total", "counter", "", labels, value
 
 
-def _of_summary(name: str, labels: Labels, summary: Any) -> Iterator[Sample]:
+def _of_summary(name: str, labels: Labels, summary: Any, *, is_gauge: bool) -> Iterator[Sample]:
+    """Yield percentiles, sum and count; of a window the first alone, for the others would go down."""
+    kind = "gauge" if is_gauge else "summary"
     for quantile, field in _QUANTILES:
         value = getattr(summary, field) if summary.count else math.nan
-        yield name, "summary", "", (*labels, ("quantile", quantile)), value
-    yield name, "summary", "_sum", labels, summary.mean * summary.count
-    yield name, "summary", "_count", labels, summary.count
+        yield name, kind, "", (*labels, ("quantile", quantile)), value
+    if not is_gauge:
+        yield name, kind, "_sum", labels, summary.total
+        yield name, kind, "_count", labels, summary.count
 
 
 def _of_many(name: str, field: str, labels: Labels, value: Any) -> Iterator[Sample]:
@@ -70,17 +73,18 @@ def _of_many(name: str, field: str, labels: Labels, value: Any) -> Iterator[Samp
     elif is_figures(value):
         yield from _samples(name, labels, value)
     elif isinstance(value, tuple) and value and all(is_figures(one) for one in value):
+        met: set[tuple[str, str]] = set()
         for one in value:
-            yield from _of_one(name, field, labels, one)
+            yield from _of_one(name, field, labels, one, met)
     elif isinstance(value, tuple | list | set | frozenset):
         yield name, "gauge", "", labels, len(value)
 
 
-def _of_one(name: str, field: str, labels: Labels, one: Any) -> Iterator[Sample]:
+def _of_one(name: str, field: str, labels: Labels, one: Any, met: set[tuple[str, str]]) -> Iterator[Sample]:
     """Yield the figures of one of many; which one says its first, in a label."""
     (first, said), *_ = items(one)
     label = field.removesuffix("s") if first == "name" else first
-    for sample in _samples(name, (*labels, (label, str(said))), one):
+    for sample in _samples(name, (*labels, (label, unused(sound(said), met, field))), one):
         if sample[0] != f"{name}_{first}_total":
             yield sample
 
@@ -98,6 +102,8 @@ def _escaped(text: str) -> str:
 
 
 def _number(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
     if math.isfinite(value):
-        return repr(value)
+        return repr(float(value))
     return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perfkit._base.durations import format_seconds
-from perfkit._base.figures import is_figures, is_summary, items, told_apart
+from perfkit._base.figures import is_figures, is_summary, items, one_line, told_apart
 from perfkit._base.sizes import format_size
 
 TYPE_CHECKING = False
@@ -27,7 +27,7 @@ def drawn(snapshots: Iterable[Any]) -> str:
 
 
 def _block(kind: str, rows: list[tuple[str, Any]]) -> str:
-    cells = [[name, *(text for _, text in _cells(figures))] for name, figures in rows]
+    cells = [[one_line(name), *(text for _, text in _cells(figures))] for name, figures in rows]
     table = [[kind.upper(), *(head for head, _ in _cells(rows[0][1]))], *cells]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     return "\n".join(
@@ -55,7 +55,7 @@ def _text(name: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int | float):
         return _number(name, value)
-    return str(value) if isinstance(value, str) else f"{len(value):,}"
+    return one_line(value) if isinstance(value, str) else f"{len(value):,}"
 
 
 def _number(name: str, value: float) -> str:

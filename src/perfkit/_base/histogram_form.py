@@ -1,5 +1,6 @@
 """Checking the stored form of a histogram: what it says of itself must agree, or it was damaged or made up."""
 
+import math
 import sys
 
 from perfkit._base.histogram import LAST, SCHEME, bounds
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+_MOST = 2**63  # so many were never counted
 _SLACK = 1 + 1e-6  # a total is the sum of many floats, each rounded
 
 
@@ -26,6 +28,33 @@ def checked(data: "Mapping[str, Any]") -> "tuple[list[int], float, float, float]
     elif total or low or high:
         raise ValueError("an empty histogram's 'total', 'min' and 'max' must be 0")
     return counts, total, low, high
+
+
+def agreeing(counts: "list[int]", total: float, low: float, high: float) -> "tuple[float, float, float]":
+    """Return total, minimum and maximum as the counts have them.
+
+    They may be ahead of the counts: by what is being recorded in this moment, or by what an interrupt has kept from
+    being counted.
+    """
+    used = [number for number, count in enumerate(counts) if count]
+    if not used:
+        return 0.0, 0.0, 0.0
+    low, high = _within(low, used[0]), _within(high, used[-1])
+    least, most = sum(counts) * low, sum(counts) * high
+    if not least / _SLACK <= total <= most * _SLACK:
+        total = min(max(total, least), most)
+    return total, low, high
+
+
+def _within(value: float, bucket: int) -> float:
+    """Return a time in seconds, or the closest to it that lies in a bucket."""
+    start, end = bounds(bucket)
+    if value * 1e9 < start:
+        value = start / 1e9
+        return value if value * 1e9 >= start else math.nextafter(value, math.inf)
+    while value * 1e9 >= end:
+        value = math.nextafter(min(value, end / 1e9), 0.0)
+    return value
 
 
 def _counts(buckets: "Any") -> "list[int]":
@@ -47,11 +76,11 @@ def _is_pair(pair: "Any") -> bool:
     if not isinstance(pair, list | tuple) or [type(number) for number in pair] != [int, int]:
         return False
     number, count = pair
-    return bool(0 <= number <= LAST and count > 0)
+    return bool(0 <= number <= LAST and 0 < count <= _MOST)
 
 
 def _seconds(key: str, value: "Any") -> float:
-    if type(value) not in (int, float) or not 0 <= value <= sys.float_info.max:
+    if type(value) not in (int, float) or not 0 <= value <= sys.float_info.max:  # exact of ints of any size
         raise ValueError(f"a histogram's {key!r} must be a finite number of seconds, 0 or more, not {value!r}")
     return float(value)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class LatencySummary:
     """How long something took: times in seconds, all 0.0 while ``count`` is 0.
 
-    ``p50`` is the median, ``p999`` is passed by one in a thousand. Percentiles are at most 1 % off, ``count`` and
-    ``max`` are exact.
+    ``total`` is their sum, ``p50`` the median, ``p999`` is passed by one in a thousand. Percentiles are at most 1 %
+    off, ``count`` and ``max`` are exact.
     """
 
     count: int
@@ -19,3 +19,4 @@ class LatencySummary:
     p99: float
     p999: float
     max: float
+    total: float

@@ -6,7 +6,7 @@ import itertools
 import sys
 import threading
 import time
-from contextlib import contextmanager
+import weakref
 from functools import partial
 
 from perfkit import registry
@@ -20,7 +20,7 @@ from perfkit.timing.steps import stepped
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import cProfile
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any, TypeVar
 
     from perfkit.timing.report import ProfileReport
@@ -93,25 +93,60 @@ def profiled(
 
 
 class _Slot:
-    """The one profile that may be under way in a process: cProfile can do no more."""
+    """The one profile that may be under way in a process: cProfile can do no more.
 
-    __slots__ = ("__weakref__", "_lock")
+    It is held weakly, so that a call that an interrupt ends anywhere leaves it free.
+    """
+
+    __slots__ = ("__weakref__", "_holder", "_lock")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._holder: weakref.ref[object] | None = None
         fork.after_in_child(self)
 
-    def take(self) -> bool:
-        return self._lock.acquire(blocking=False)
+    def take(self, profile: object) -> bool:
+        with self._lock:
+            if self._holder is not None and self._holder() is not None:
+                return False
+            self._holder = weakref.ref(profile)
+            return True
 
-    def give_back(self) -> None:
-        self._lock.release()
+    def give_back(self, profile: object) -> None:
+        with self._lock:
+            if self._holder is not None and self._holder() is profile:
+                self._holder = None
 
     def _after_fork_in_child(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._holder = None
 
 
 _slot = _Slot()
+
+
+class _Recording:
+    """A profile that records what runs in ``with``, in this thread."""
+
+    __slots__ = ("_is_on", "_profile")
+
+    def __init__(self, profile: cProfile.Profile) -> None:
+        self._profile = profile
+        self._is_on = False
+
+    def __enter__(self) -> None:
+        if _is_observed():
+            return
+        try:
+            self._profile.enable()
+            self._is_on = True
+        except ValueError:  # since 3.12: another tool has taken the interpreter's one place for profilers meanwhile
+            return
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_on:
+            self._is_on = False
+            self._profile.disable()
 
 
 class _Profiler:
@@ -165,10 +200,16 @@ class _Profiler:
         def profiled(*args: Any, **kwargs: Any) -> Any:
             nonlocal is_first
             number = self._number = next(calls)
-            if number < self._due:
+            profile = self._profile(number) if number >= self._due else None
+            if profile is None:
                 return function(*args, **kwargs)
-            with self._call(number) as profile, _enabled(profile):
-                result = function(*args, **kwargs)
+            began, threads, failed = time.perf_counter(), threading.active_count(), True
+            try:
+                with _Recording(profile):
+                    result = function(*args, **kwargs)
+                failed = False
+            finally:
+                self._end(profile, time.perf_counter() - began, threads, failed=failed)
             if is_first:
                 refuse_coroutine(result, "profiled")
                 is_first = False
@@ -179,47 +220,45 @@ class _Profiler:
     def _asynchronous(self, function: Callable[..., Any]) -> Callable[..., Any]:
         async def profiled(*args: Any, **kwargs: Any) -> Any:
             number = self._number = next(self._calls)
-            if number < self._due:
+            profile = self._profile(number) if number >= self._due else None
+            if profile is None:
                 return await function(*args, **kwargs)
 
             async def work() -> Any:  # a coroutine, whatever can be awaited the function returns
                 return await function(*args, **kwargs)
 
-            with self._call(number) as profile:
-                return await stepped(work(), lambda: _enabled(profile))
+            began, threads, failed = time.perf_counter(), threading.active_count(), True
+            try:
+                result = await stepped(work(), lambda: _Recording(profile))
+                failed = False
+            finally:
+                self._end(profile, time.perf_counter() - began, threads, failed=failed)
+            return result
 
         return profiled
 
-    @contextmanager
-    def _call(self, number: int) -> Iterator[cProfile.Profile | None]:
-        """Give the profile to record one call in, or None if there can't be one now; report it."""
-        if not _can_profile() or not _slot.take():
-            self._skipped += 1
-            yield None
-            return
-        if number < self._due:  # another call was faster
-            _slot.give_back()
-            yield None
-            return
-        self._due = number + self._every
+    def _profile(self, number: int) -> cProfile.Profile | None:
+        """Return what to record a call in, or None if that can't be now."""
         from cProfile import Profile
 
-        profile, began, failed = Profile(), time.perf_counter(), True
-        try:
-            yield profile
-            failed = False
-        finally:
-            seconds = time.perf_counter() - began
-            _slot.give_back()
-            self._tell(profile, seconds, failed=failed)
+        profile = Profile()
+        if _is_observed() or not _slot.take(profile):
+            self._skipped += 1
+            return None
+        if number < self._due:  # another call was faster
+            _slot.give_back(profile)
+            return None
+        self._due = number + self._every
+        return profile
 
-    def _tell(self, profile: cProfile.Profile, seconds: float, *, failed: bool) -> None:
+    def _end(self, profile: cProfile.Profile, seconds: float, threads: int, *, failed: bool) -> None:
         import pstats
 
         from perfkit.timing.report import ProfileReport
 
+        _slot.give_back(profile)
         self._profiled += 1
-        is_mixed = sys.version_info >= (3, 12) and threading.active_count() > 1
+        is_mixed = sys.version_info >= (3, 12) and max(threads, threading.active_count()) > 1
         try:
             stats = pstats.Stats(profile)
             self._report(ProfileReport(self.name, seconds, failed, is_mixed, stats, self._sort, self._top))
@@ -230,25 +269,12 @@ class _Profiler:
         logger("timing").info("%s", report)
 
 
-@contextmanager
-def _enabled(profile: cProfile.Profile | None) -> Iterator[None]:
-    """Record in a profile what runs inside, in this thread."""
-    if profile is None or not _can_profile():
-        yield
-        return
-    try:
-        profile.enable()
-    except ValueError:  # since 3.12: another tool has the interpreter's one place for profilers
-        yield
-        return
-    try:
-        yield
-    finally:
-        profile.disable()
-
-
-def _can_profile() -> bool:
-    return sys.getprofile() is None
+def _is_observed() -> bool:
+    """Tell whether a debugger or a profiler is at work: a trace or profile function, or a tool that has its place."""
+    if sys.getprofile() is not None or sys.gettrace() is not None:
+        return True
+    monitoring = getattr(sys, "monitoring", None)  # since 3.12
+    return monitoring is not None and any(map(monitoring.get_tool, (monitoring.DEBUGGER_ID, monitoring.PROFILER_ID)))
 
 
 def _checked_sort(sort: str) -> str:

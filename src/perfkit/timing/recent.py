@@ -52,7 +52,7 @@ class RecentRecorder:
         if self._timer() >= self._slices.until:
             self._turn()
         with self._lock:
-            self._slices.kept(self._timer())[-1].merge(histogram)
+            self._slices.current.merge(histogram)
 
     def histogram(self) -> Histogram:
         """Return what was recorded in the window that ends now."""

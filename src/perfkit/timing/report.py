@@ -6,6 +6,8 @@ import io
 import pstats
 from dataclasses import dataclass
 
+from perfkit._base.durations import format_seconds
+
 __all__ = ["ProfileReport"]
 
 
@@ -36,4 +38,4 @@ class ProfileReport:
         notes = ", and raised" if self.failed else ""
         if self.is_mixed:
             notes += "; what other threads ran meanwhile is in it, too"
-        return f"{self.name}: {self.seconds:.3g} s{notes}\n{text.getvalue().strip()}\n"
+        return f"{self.name}: {format_seconds(self.seconds)}{notes}\n{text.getvalue().strip()}\n"

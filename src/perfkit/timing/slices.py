@@ -31,6 +31,11 @@ class Slices:
         self._entries = (*self._kept(now), (now, fresh))
         self.until = now + self._step
 
+    @property
+    def current(self) -> LatencyRecorder:
+        """The one that is current, or was the last."""
+        return self._entries[-1][1]
+
     def kept(self, now: float) -> list[LatencyRecorder]:
         """Return those of the window that ends now, oldest first."""
         return [recorder for _, recorder in self._kept(now)]

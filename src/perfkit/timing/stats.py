@@ -16,7 +16,8 @@ class TrackerStats:
     """The figures of a `perfkit.PerformanceTracker`: since it was made, or of its ``window``.
 
     ``count`` calls returned and ``errors`` raised. ``rate`` is how many of both there were a second, over ``seconds``
-    seconds. ``latency`` is that of the calls that returned and ``error_latency`` that of those that raised, in seconds.
+    seconds; ``window`` is the tracker's. ``latency`` is that of the calls that returned and ``error_latency`` that of
+    those that raised, in seconds.
     """
 
     name: str
@@ -24,11 +25,22 @@ class TrackerStats:
     errors: int
     rate: float
     seconds: float
+    window: float | None
     latency: LatencySummary
     error_latency: LatencySummary
 
-    GAUGES = frozenset({"rate", "seconds"})
     COLUMNS = ("count", "errors", "rate", "latency", "max")
+
+    @property
+    def KIND(self) -> str:  # noqa: N802 (what every class of figures may have)
+        """What it is called in tables: those with a window are apart, for their counts go down."""
+        return "tracker" if self.window is None else "recent tracker"
+
+    @property
+    def GAUGES(self) -> frozenset[str]:  # noqa: N802 (what every class of figures may have)
+        """What goes up and down: with a window, all of it."""
+        always = frozenset({"rate", "seconds", "window"})
+        return always if self.window is None else always | {"count", "errors", "latency", "error_latency"}
 
     @property
     def max(self) -> float:

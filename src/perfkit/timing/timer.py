@@ -10,13 +10,14 @@ from contextvars import ContextVar, Token
 from perfkit._base import fork
 from perfkit._base.checks import check_hook, check_name, check_timer
 from perfkit._base.closures import name_of, refuse_coroutine, wrap
+from perfkit.timing.branches import Branch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NamedTuple, Self, TypeVar
 
-    from perfkit.timing.tree import Branch, Spent
+    from perfkit.timing.tree import Spent
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,8 +80,8 @@ class Timer:
         * Tasks and threads (``asyncio.to_thread``) that are started inside, and copy the context, are children too.
           They run side by side: together they may take longer than what is around them.
         * It may be used again when it has ended, and starts from nothing then; not while it runs.
-        * Below one timer at most 1000 names are kept, the rest is added up as "(others)"; and 50 timers deep, so that
-          recursion costs no more.
+        * Of what is right below a timer at most 1000 names are kept, the rest is added up as "(others)"; and it goes 50
+          timers deep, so that recursion costs no more.
 
     One timer is for one thread or task; for many calls from anywhere use `perfkit.timed`, which has percentiles.
 
@@ -90,7 +91,7 @@ class Timer:
 
     __slots__ = (
         *("__weakref__", "_began", "_depth", "_error", "_lapped", "_laps", "_name"),
-        *("_report", "_root", "_seconds", "_timer", "_token"),
+        *("_parent", "_report", "_root", "_run", "_seconds", "_timer", "_token"),
     )
 
     def __init__(
@@ -111,6 +112,9 @@ class Timer:
         self._timer = timer
         self._began: float | None = None
         self._seconds = self._lapped = 0.0
+        self._run: float | None = None
+        self._parent: Timer | None = None
+        self._token: Token[Timer] | None = None
         self._laps: list[Lap] | None = None
         self._root: Branch | None = None
         self._error: type[BaseException] | None = None
@@ -155,11 +159,12 @@ class Timer:
         """
         if self._began is None:
             raise RuntimeError(f"{self!r} doesn't run: laps end inside `with timer:`")
+        name = check_name(name)
         now = self._timer()
         seconds = now - self._lapped
         self._lapped = now
         laps = self._laps = [] if self._laps is None else self._laps
-        laps.append(Lap(check_name(name) or str(len(laps) + 1), seconds))
+        laps.append(Lap(name or str(len(laps) + 1), seconds))
         return seconds
 
     def __str__(self) -> str:
@@ -176,38 +181,52 @@ class Timer:
     def __enter__(self) -> Self:
         if self._began is not None:
             raise RuntimeError(f"{self!r} runs already: make another Timer for what is inside")
+        self._laps = self._root = self._error = None
         token = self._token = _running.set(self)
         parent = token.old_value
         if parent is _MISSING:
-            self._depth = 0
+            self._parent, self._depth = None, 0
         else:
-            self._depth = parent._depth + 1
-            if self._depth > _DEEPEST:  # it is added up there
-                _running.reset(token)
-        self._laps = self._root = None
-        self._began = self._lapped = self._timer()
+            self._follow(parent, token)
+        self._began = self._lapped = self._timer()  # until here it counts as ended: an interrupt leaves nothing running
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
-        if self._began is None:
+    def _follow(self, parent: Timer | None, token: Token[Timer]) -> None:
+        """Be a child of the innermost timer that runs; one that has ended may be what the context has still."""
+        while parent is not None and parent._began is None:
+            parent = parent._parent
+        self._parent = parent
+        if parent is None:
+            self._depth = 0
             return
-        self._seconds = self._timer() - self._began
-        self._began = None
-        self._error = kind
-        token = self._token
-        parent = token.old_value
-        try:
+        self._run, self._depth = parent._began, parent._depth + 1
+        if self._depth > _DEEPEST:  # it is added up there
             _running.reset(token)
-        except (ValueError, RuntimeError):
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
+        began, self._began = self._began, None
+        if began is None:
+            return
+        token, self._token = self._token, None  # it would keep the whole context
+        try:
+            _running.reset(token)  # type: ignore[arg-type]  # it runs, so there is one
+        except (ValueError, RuntimeError):  # left in another context, as a fixture is; or one too deep
             pass
-        if parent is not _MISSING and parent._began is not None:
-            parent._add(self)
+        self._error = kind
+        self._seconds = self._timer() - began
+        if self._parent is not None:
+            self._add_to_parent()
         if self._report is not None:
             self._report(self)
 
-    def _add(self, child: Timer) -> None:
-        from perfkit.timing.tree import Branch
+    def _add_to_parent(self) -> None:
+        child, parent = self, self._parent
+        while parent is not None and (parent._began is None or parent._began is not child._run):  # it has ended since
+            child, parent = parent, parent._parent
+        if parent is not None:
+            parent._add(self)
 
+    def _add(self, child: Timer) -> None:
         with _lock.mutex:
             root = self._root = self._root or Branch()
             root.add(child.name, child._seconds, child._root.below if child._root else None)

@@ -45,7 +45,8 @@ class PerformanceTracker:
           calls ``inverted_cdf``, without interpolation.
         * Recording takes no lock: each thread has a histogram of its own, and reading merges them. Those of threads
           that have ended are kept, folded into one. A read may miss what is being recorded at that moment, no more.
-        * Memory doesn't grow with what is recorded: at most 23 KB a thread, 7 times that with a window.
+        * Memory doesn't grow with what is recorded: at most some 100 KB a thread, 7 times that with a
+          window.
         * A forked child starts with what it inherited and counts on by itself.
 
     Raises TypeError, ValueError: an argument is not what is allowed; the message says what is.
@@ -87,11 +88,11 @@ class PerformanceTracker:
 
         Raises ValueError for NaN and infinity, TypeError for what is no number.
         """
-        self._recorder.record(seconds)
+        self._recorder.record(seconds if type(seconds) is float else _as_float(seconds))
 
     def observe_error(self, seconds: float) -> None:
         """Count one duration of what failed; else as `observe`."""
-        self._errors.record(seconds)
+        self._errors.record(seconds if type(seconds) is float else _as_float(seconds))
 
     def time(self) -> Timing:
         """Return what measures a block (``with tracker.time():``) or decorates a function (``@tracker.time()``).
@@ -117,8 +118,10 @@ class PerformanceTracker:
     def percentile(self, q: float) -> float:
         """Return the shortest duration, in seconds, that ``q`` percent of those that went well don't exceed.
 
-        0.0 if there are none. Raises ValueError unless ``q`` is in 0..100.
+        0.0 if there are none. Raises ValueError unless ``q`` is 0 or in 1..100: 0.99 is most likely meant to be 99.
         """
+        if isinstance(q, float) and 0 < q < 1:
+            raise ValueError(f"percentiles are in percent: percentile({q * 100:g}), not percentile({q!r})")
         return self._recorder.histogram().percentile(q)
 
     def within(self, seconds: float) -> float:
@@ -142,7 +145,7 @@ class PerformanceTracker:
         )
         total = latency.count + errors.count
         rate = total / seconds if seconds > 0 else 0.0
-        return TrackerStats(self.name, latency.count, errors.count, rate, seconds, latency, errors)
+        return TrackerStats(self.name, latency.count, errors.count, rate, seconds, self._window, latency, errors)
 
     def _span(self) -> float:
         """Return the seconds that the figures are of."""
@@ -183,7 +186,7 @@ class PerformanceTracker:
         try:
             name, seconds = check_name(data["name"]), check_seconds(data["seconds"], "seconds", least="0 or more")
             latency, errors = (Histogram.from_dict(data[key]) for key in ("latency", "error_latency"))
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, OverflowError) as error:
             raise ValueError(f"this was not made by PerformanceTracker.to_dict(): {error!r}") from error
         made = cls(name)
         made._began -= seconds
@@ -273,6 +276,13 @@ def timed(
         return PerformanceTracker(name, window=window, timer=timer).time()(fn)
 
     return decorate if function is None else decorate(function)
+
+
+def _as_float(seconds: Any) -> float:
+    """Return another number as a float: an int, a Decimal, one of numpy's."""
+    if isinstance(seconds, bool | str) or not hasattr(seconds, "__float__"):
+        raise TypeError(f"a duration must be a number of seconds, not {seconds!r} ({type(seconds).__name__})")
+    return float(seconds)
 
 
 def _check(name: object, window: object, timer: object) -> None:
