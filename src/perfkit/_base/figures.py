@@ -36,7 +36,7 @@ _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def kind_of(figures: object) -> str:
-    """Return what the figures are of: their ``KIND``, or their class's name, "state file" where it is StateFileStats."""
+    """Return what the figures are of: their ``KIND``, or the name of their class: "state file" of StateFileStats."""
     kind: str | None = getattr(figures, "KIND", None)
     return kind or _WORDS.sub(" ", type(figures).__name__.removesuffix("Stats")).lower()
 

@@ -81,7 +81,17 @@ class MemoryStats:
 
     GAUGES = frozenset({"peak_bytes", "reserved_bytes", "tracked"})
     STATES = MappingProxyType({"level": ("ok", "high", "critical")})
-    COLUMNS = ("level", "used_bytes", "limit_bytes", "peak_bytes", "reserved_bytes", "passes", "vain_passes", "refused")
+    COLUMNS = (
+        "is_running",
+        "level",
+        "used_bytes",
+        "limit_bytes",
+        "peak_bytes",
+        "reserved_bytes",
+        "passes",
+        "vain_passes",
+        "refused",
+    )
 
     @property
     def used_bytes(self) -> int:
