@@ -34,6 +34,12 @@ if TYPE_CHECKING:
         def reclaim(self, need_bytes: int) -> int:
             """Let go of about ``need_bytes`` (at least 1), or of what there is; return the bytes let go, estimated."""
 
+    class Sized(Reclaimable, Protocol):
+        """One that can say how much it holds: the largest is asked first, so that small ones keep what they have."""
+
+        def held_bytes(self) -> int:
+            """Return the bytes that it holds, estimated."""
+
     class _Snapshot(NamedTuple):
         part: str
         name: str
@@ -42,7 +48,7 @@ if TYPE_CHECKING:
 else:
     _Snapshot = namedtuple("_Snapshot", ["part", "name", "stats"])
 
-__all__ = ["Snapshot", "Stats", "live", "reclaimables", "register", "stats"]
+__all__ = ["Snapshot", "Stats", "largest_first", "live", "reclaimables", "register", "stats"]
 
 
 class Snapshot(_Snapshot):
@@ -124,6 +130,23 @@ def live() -> Iterator[tuple[str, Any]]:
 def reclaimables() -> Iterator[tuple[str, Reclaimable]]:
     """Yield ``(part, object)`` for each live object that can give memory back."""
     return ((part, thing) for part, thing in live() if callable(getattr(thing, "reclaim", None)))
+
+
+def largest_first() -> list[tuple[str, Reclaimable]]:
+    """Return what `reclaimables` yields, what holds most first: or small ones would be emptied before a large one.
+
+    Those that can't say are last, oldest first.
+    """
+    return sorted(reclaimables(), key=lambda each: _held_bytes(each[1]), reverse=True)
+
+
+def _held_bytes(thing: Any) -> int:
+    if not hasattr(thing, "held_bytes"):
+        return 0
+    try:
+        return int(thing.held_bytes())
+    except Exception:  # noqa: BLE001 (a single bad object hides no other)
+        return 0
 
 
 def stats() -> Stats:

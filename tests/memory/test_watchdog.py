@@ -150,6 +150,42 @@ def test_as_much_as_is_asked_for():
     assert len(cache) < 500
 
 
+def test_a_small_cache_is_not_emptied_before_a_large_one():
+    small, large = perfkit.FrequencyBoostLRU(1000), perfkit.FrequencyBoostLRU(10**6)
+
+    @perfkit.cached(maxsize=100)
+    def other(number):
+        return number
+
+    for key in range(25):
+        small[key] = other(key)
+    for key in range(400):
+        large[key] = bytes(bytearray(100_000))
+    perfkit.MemoryWatchdog("100GB").relieve("10MB")
+    assert (len(small), other.cache_info().currsize) == (25, 25)
+    assert len(large) < 400
+
+
+def test_what_can_not_say_how_much_it_holds_is_asked_all_the_same():
+    class Odd:
+        name, asked = "odd", 0
+
+        def stats(self):
+            return None
+
+        def held_bytes(self):
+            raise RuntimeError("not today")
+
+        def reclaim(self, need_bytes):
+            self.asked += 1
+            return 0
+
+    odd = Odd()
+    perfkit.registry.register(odd, part="odd")
+    perfkit.MemoryWatchdog("100GB").relieve("1GB")
+    assert odd.asked > 0
+
+
 def test_pools_close_idle_connections():
     with perfkit.Pool(lambda: bytearray(MB), max_size=8) as pool:
         conns = [pool.acquire() for _ in range(8)]

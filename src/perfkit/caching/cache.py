@@ -384,6 +384,10 @@ class FrequencyBoostLRU(MutableMapping["K", "V"]):
         """Evict, by policy, about so many bytes; return how many, estimated. For the memory watchdog."""
         return self._store.reclaim(need_bytes)
 
+    def held_bytes(self) -> int:
+        """Return the bytes that it holds, estimated from some entries unless it has ``max_bytes``. For the watchdog."""
+        return self._store.held_bytes()
+
     def stats(self) -> CacheStats:
         """Return the cache's figures. O(n): each entry has a counter of its own, which is what makes hits cheap."""
         from perfkit.caching.stats import stats_of

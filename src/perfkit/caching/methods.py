@@ -73,6 +73,10 @@ class MethodCaches:
         """Return the figures of all instances together; maxsize and max_bytes are each one's."""
         return self._total()
 
+    def held_bytes(self) -> int:
+        """Return the bytes that the instances' stores hold, estimated."""
+        return sum(store.held_bytes() for store in self.instances.stores())
+
     def reclaim(self, need_bytes: int) -> int:
         """Evict, by policy, about so many bytes from the instances' stores; return how many, estimated."""
         reclaimed = 0

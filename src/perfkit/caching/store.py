@@ -236,6 +236,10 @@ class Store:
         """Remove a key, and what was raised for it; False if there was no entry."""
         return self.take(key) is not None
 
+    def held_bytes(self) -> int:
+        """Return the bytes of all entries, estimated."""
+        return int(self._bytes()) if self.data else 0
+
     def reclaim(self, need_bytes: int) -> int:
         """Evict, by policy, about so many bytes; return how many, estimated."""
         count, size = self.expire(), self._bytes()

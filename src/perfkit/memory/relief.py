@@ -262,7 +262,7 @@ class Relief:
 
     def _shrink_caches(self, goal: Goal, need: int) -> int:
         let_go = 0
-        for part, thing in registry.reclaimables():
+        for part, thing in registry.largest_first():
             left = min(goal(), need - let_go)
             if left <= 0:
                 break
