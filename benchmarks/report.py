@@ -147,7 +147,7 @@ def _claims_section(results: Sequence[Result]) -> str:
         [
             f"{result['title']}: {claim['contender']} beside {claim['peer']}",
             result["size"],
-            f"{claim['at_least']:g}",
+            figures(claim["at_least"]),
             f"{figures(claim['ratio'])} ({_interval(claim)})",
             "holds" if claim["ratio"] >= claim["at_least"] else "**falls short**",
         ]
@@ -162,7 +162,7 @@ def _claims(result: Result) -> Iterator[tuple[str, bool]]:
     for claim in result["claims"]:
         what = f"{claim['contender']} is {figures(claim['ratio'])} times as fast as {claim['peer']}"
         yield (
-            f"{result['title']}, {result['size']}: {what}, at least {claim['at_least']:g}",
+            f"{result['title']}, {result['size']}: {what}, at least {figures(claim['at_least'])}",
             claim["ratio"] >= claim["at_least"],
         )
 

@@ -270,6 +270,18 @@ def test_a_terminal_gets_colour_and_a_progress_line(terminal):
     assert said[: said.index("perfkit " + __version__)].endswith(f"\r{' ' * 79}\r")
 
 
+def test_what_a_program_prints_has_lines_of_its_own(terminal, tmp_path):
+    (tmp_path / "app.py").write_text("print('up')\n")
+    process = start("imports", str(tmp_path / "app.py"), stdout=terminal.fd, stderr=terminal.fd)
+    terminal.hand_over()
+    with process:
+        said = terminal.read_to_end().splitlines()
+    assert process.returncode == 0
+    first, second = (at for at, line in enumerate(said) if line == "up")
+    assert said[first - 1] == "imports: run 1 of 2, to see which lines run"
+    assert said[second - 1] == "imports: run 2 of 2, to time the imports"
+
+
 def test_the_memory_there_is():
     status, out, err = run("memory")
     assert (status, err) == (0, "")

@@ -39,7 +39,7 @@ Do the same real work twice, the ordinary way and with perfkit. Check that both
 came to the same result, and print how long each took (what half, 95 % and 99 %
 of the turns were done in), how many times as fast perfkit is, and what went
 wrong: updates lost, unreadable files and so on. Every figure is measured in
-this run, on this machine."""
+this run, on this machine. All parts but app take about a minute together."""
 
 _DEMO_EPILOG = """\
 parts:
@@ -155,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
-    parts = "\n".join(f"  {name}  {about}" for name, (_, about) in PARTS.items())
+    parts = "\n".join(f"  {name:{max(map(len, PARTS))}}  {about}" for name, (_, about) in PARTS.items())
     demo = commands.add_parser(
         "demo",
         help="do the same work without perfkit and with it; compare times and results",
@@ -180,7 +180,7 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
         help=f"have {_WITH_INPUT} work on a copy of FILE, any JSON document, instead of a generated one; FILE itself "
         "is only read",
     )
-    demo.add_argument("--quick", action="store_true", help="fewer rounds: done in a few seconds, rougher figures")
+    demo.add_argument("--quick", action="store_true", help="fewer rounds: half a minute or so, rougher figures")
     demo.set_defaults(run=_demo, wrong=demo.error)
 
 
@@ -271,22 +271,17 @@ def _imports(args: argparse.Namespace) -> int:
         args.wrong(f"{args.program} is a file: for a file leave out -m")
     if args.top < 1 or (args.seconds is not None and args.seconds <= 0):
         args.wrong("--top and --seconds must be greater than 0")
-    from perfkit.demo import report, runner
+    from perfkit.demo import runner
     from perfkit.lazyload import advice
     from perfkit.lazyload.examine import ExaminationError, Program, examine
 
     words = [*(["-m"] if args.module else []), args.program, *args.arguments]
-    progress = report.ProgressLine(sys.stderr)
     try:
-        found = examine(Program(tuple(words), args.seconds), lambda doing: progress(f"imports: {doing}"), sys.stderr)
+        found = examine(Program(tuple(words), args.seconds), _announce, sys.stderr)
     except ExaminationError as error:
-        progress.clear()
         return _complain(error.status, str(error), command="imports")
     except OSError as error:
-        progress.clear()
         return _complain(_FAILED, str(error), command="imports")
-    finally:
-        progress.clear()
     if found.end.status or found.end.interrupted is not None:
         _complain(_FAILED, f"the program {found.end}", command="imports")
     text = advice.render(
@@ -300,7 +295,19 @@ def _imports(args: argparse.Namespace) -> int:
     print(text, end="", file=sys.stderr if args.json == "-" else sys.stdout)
     if args.json is not None:
         runner.write_json(args.json, found.as_json())
+        _told_written(args.json)
     return 0
+
+
+def _announce(doing: str) -> None:
+    """Say on a terminal what comes next, in a line of its own: what the program prints follows it."""
+    if sys.stderr.isatty():
+        print(f"imports: {doing}", file=sys.stderr, flush=True)
+
+
+def _told_written(path: str) -> None:
+    if path != "-":
+        print(f"wrote {path}", file=sys.stderr)
 
 
 def _refuse_wrong_usage(args: argparse.Namespace) -> None:
@@ -344,12 +351,15 @@ def _run_demo(args: argparse.Namespace, options: Options) -> int:
             results.append(result)
     finally:
         progress.clear()
+    report.write(table, report.verdict(results))
     if args.json is not None:
         runner.write_json(args.json, runner.machine_report(results, options))
+        _told_written(args.json)
     if args.html is not None:
         from perfkit.demo import html_report
 
         runner.write_text(args.html, html_report.page(results, runner.machine(), quick=options.quick))
+        _told_written(args.html)
     failures = runner.failures(results)
     return _complain(_FAILED, *failures) if failures else 0
 

@@ -84,8 +84,8 @@ def lines_of(page: str, start: str) -> list[str]:
 def test_a_claim_that_holds_and_one_that_falls_short(report: ModuleType) -> None:
     claims = lines_of(report.page(BOTH), "| Reading: Part.read() beside open + read |")
     assert claims == [
-        "| Reading: Part.read() beside open + read | 17 KB | 45 | 184 (166\N{EN DASH}203) | holds |",
-        "| Reading: Part.read() beside open + read | 1 MB | 2500 | 44.4 (40.0\N{EN DASH}48.9) | **falls short** |",
+        "| Reading: Part.read() beside open + read | 17 KB | 45.0 | 184 (166\N{EN DASH}203) | holds |",
+        "| Reading: Part.read() beside open + read | 1 MB | 2,500 | 44.4 (40.0\N{EN DASH}48.9) | **falls short** |",
     ]
 
 

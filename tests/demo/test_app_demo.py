@@ -73,7 +73,7 @@ def another_state(life):
 
 FAULTS = {
     "Updates lost": [one_update_less, another_state],
-    "Own updates not seen": [lambda life: life.said.update(stale=1)],
+    "Own update missing from the next read": [lambda life: life.said.update(stale=1)],
     "Memories missing, or not as written": [
         lambda life: life.rows.pop(),
         lambda life: life.rows.append(life.rows[0]),

@@ -34,7 +34,8 @@ def quick(tmp_path_factory):
     folder = tmp_path_factory.mktemp("quick")
     report, page = folder / "report.json", folder / "report.html"
     done = demo("--json", str(report), "--html", str(page), scratch=folder / "scratch")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, f"wrote {report}\nwrote {page}\n")
+    assert re.search(r"\n\nall \d+ checks passed\n$", done.stdout)
     assert sorted(os.listdir(folder)) == ["report.html", "report.json", "scratch"]
     return done.stdout, json.loads(report.read_text(encoding="utf-8")), page.read_text(encoding="utf-8")
 

@@ -61,7 +61,7 @@ def test_the_table_says_what_was_measured_and_verified():
     lost = Check("updates lost", Count(212, 500), Count(0, 500))
     assert report.render(example(lost)).replace(TIMES, "x").splitlines() == [
         "",
-        "A part, 17.2 kB",
+        "A part, working on 17.2 kB",
         "",
         "One process",
         "A note.",

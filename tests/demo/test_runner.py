@@ -45,6 +45,21 @@ def test_every_part_runs_once_and_in_order(monkeypatch):
     assert ran == [(name, options) for name in ("one", "two", "two", "one")]
 
 
+@pytest.mark.parametrize(
+    ("names", "said"), [(["one"], ["at work"]), (["one", "two"], ["part 1 of 2, at work", "part 2 of 2, at work"])]
+)
+def test_progress_says_which_of_several_parts_it_is(names, said, monkeypatch):
+    for name in ("one", "two"):
+        fake = types.ModuleType(f"fake_{name}")
+        fake.run = lambda _, progress: progress("at work")
+        monkeypatch.setitem(sys.modules, f"fake_{name}", fake)
+    monkeypatch.setattr(runner, "PARTS", {"one": ("fake_one", ""), "two": ("fake_two", "")})
+    heard = []
+    for _ in runner.run_parts(names, Options(), heard.append):
+        pass
+    assert heard == said
+
+
 @pytest.fixture
 def fake_part(monkeypatch):
     """Add a part called fake to the demo: call the fixture with what its run() returns or raises."""
@@ -73,7 +88,11 @@ def test_a_failed_check_is_exit_1_and_named(fake_part, capsys, tmp_path):
     assert main(["demo", "fake", "--json", str(tmp_path / "out.json")]) == 1
     out, err = capsys.readouterr()
     assert "FAILED" in out
-    assert err == "perfkit demo: check failed: fake: updates lost: with perfkit 2 of 9, the ordinary way 7 of 9\n"
+    assert err.splitlines() == [
+        f"wrote {tmp_path / 'out.json'}",
+        "perfkit demo: check failed: fake: updates lost: with perfkit 2 of 9, the ordinary way 7 of 9",
+    ]
+    assert out.splitlines()[-1] == "1 of 1 checks failed"
     report = json.loads((tmp_path / "out.json").read_text())
     assert (report["passed"], report["parts"][0]["passed"]) == (False, False)
 
@@ -84,6 +103,8 @@ def test_a_report_on_stdout_leaves_the_table_to_stderr(fake_part, capsys):
     out, err = capsys.readouterr()
     assert json.loads(out)["passed"] is True
     assert "    updates lost" in err
+    assert err.splitlines()[-1] == "all 1 checks passed"
+    assert "wrote" not in err
 
 
 def test_a_page_on_stdout_leaves_the_table_to_stderr(fake_part, capsys, parsed):
@@ -97,7 +118,9 @@ def test_a_page_on_stdout_leaves_the_table_to_stderr(fake_part, capsys, parsed):
 def test_a_page_and_a_report_are_written_of_one_run(fake_part, capsys, parsed, tmp_path):
     fake_part(fake_result(lost=2))
     assert main(["demo", "fake", "--json", str(tmp_path / "out.json"), "--html", str(tmp_path / "out.html")]) == 1
-    assert "FAILED" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "FAILED" in out
+    assert err.splitlines()[:2] == [f"wrote {tmp_path / name}" for name in ("out.json", "out.html")]
     assert json.loads((tmp_path / "out.json").read_text())["passed"] is False
     assert "Checks passed: 0 of 1" in parsed((tmp_path / "out.html").read_text("utf-8")).text
     assert sorted(os.listdir(tmp_path)) == ["out.html", "out.json"]

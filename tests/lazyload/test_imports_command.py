@@ -81,8 +81,8 @@ def test_the_report_of_a_program(app):
     assert max(map(len, lines)) <= 80 + len("  (lines that read it: )")
     assert {"heavy", "read", "extra", "package.part"} <= {line.split()[-1] for line in lines if line}
     at = lines.index("In app.py write")
-    assert lines[at + 1] == "    with perfkit.lazy_imports():"
-    assert sorted(line.strip() for line in lines[at + 2 : at + 5]) == [
+    assert lines[at + 1 : at + 4] == ["    import perfkit", "", "    with perfkit.lazy_imports():"]
+    assert sorted(line.strip() for line in lines[at + 4 : at + 7]) == [
         "from package import part as p",
         "import heavy",
         "import heavy.sub",
@@ -116,6 +116,7 @@ def test_the_report_for_machines(app):
 def test_a_module_and_a_report_in_a_file(app):
     status, out, err = run("--json", "report.json", "-m", "package", cwd=app)
     assert status == 0, err
+    assert err.splitlines()[-1] == "wrote report.json"
     assert out.startswith("package: ")
     report = json.loads((app / "report.json").read_text())
     assert [each["statement"] for each in report["unread"]] == ["import heavy"]

@@ -93,7 +93,7 @@ def _checks(before: list[Life], after: list[Life], expected: Expected) -> tuple[
 
     return (
         check("Updates lost", lambda life: life.lost(expected), all_turns),
-        check("Own updates not seen", lambda life: int(life.said["stale"]), all_turns),
+        check("Own update missing from the next read", lambda life: int(life.said["stale"]), all_turns),
         check("Memories missing, or not as written", lambda life: life.missing_rows(expected), all_turns),
         check("Mails that did not arrive once", lambda life: life.missing_mails(expected), mails),
         check("Wrong answers", lambda life: life.wrong_answers(expected), answers),

@@ -100,7 +100,7 @@ def one_thread(pages: int, progress: Progress) -> Section:
     count, (no, lru_wrong, our_wrong) = pages * PER_PAGE, wrong.values()
     held = cached.cache_info().currsize
     checks = (
-        Check("Answers that the index would not give", Count(no + lru_wrong, 2 * count), Count(our_wrong, count), True),
+        Check("Wrong answers", Count(no + lru_wrong, 2 * count), Count(our_wrong, count), True),
         Check(f"Entries held beyond {LIMIT}", _beyond(len(unbounded)), _beyond(held)),
     )
     comparisons = (

@@ -38,7 +38,7 @@ def page(results: Sequence[PartResult], machine: dict[str, Any], *, quick: bool)
 
 
 def _heading(results: Sequence[PartResult], machine: dict[str, Any], quick: bool) -> Iterator[Markup]:
-    checks = [check for result in results for section in result.sections for check in section.checks]
+    checks = [check for result in results for check in result.checks]
     failed = sum(not check.passed for check in checks)
     told = f"Checks passed: {len(checks) - failed} of {len(checks)}"
     yield element(

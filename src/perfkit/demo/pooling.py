@@ -244,8 +244,8 @@ def while_it_restarts(answers: int, progress: Progress) -> Section:
     most = SIZE + attempts_within(outages[1].seconds)
     checks = (
         _check("Wrong balances", [len(outage.wrong) for outage in outages], asked, both=True),
-        _check("Failed, beyond those under way", failed, asked),
-        _check("Connected in vain, beyond pauses", [max(0, n - most) for n in in_vain], asked),
+        _check(f"Failed queries beyond the {SIZE} under way", failed, asked),
+        _check("Attempts to connect without a pause", [max(0, n - most) for n in in_vain], asked),
         _check("Connections lost in the end", lost, SIZE),
     )
     note = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ __all__ = [
     "human_seconds",
     "is_coloured",
     "render",
+    "verdict",
     "write",
 ]
 
@@ -90,10 +91,16 @@ def render(result: PartResult, *, colour: bool = False) -> str:
     Returns lines of at most 80 columns, with a line break at the end.
     """
     paint = _painted if colour else _unpainted
-    lines = ["", paint(_shortened(f"{result.title}, {human_bytes(result.document_bytes)}", WIDTH), "title")]
+    lines = ["", paint(_shortened(f"{result.title}, working on {human_bytes(result.document_bytes)}", WIDTH), "title")]
     for section in result.sections:
         lines += ["", *_section(section, paint)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def verdict(results: Sequence[PartResult]) -> str:
+    """Say in a line how many checks of all parts passed."""
+    count, failed = sum(len(each.checks) for each in results), sum(len(each.failed) for each in results)
+    return f"\n{failed} of {count} checks failed\n" if failed else f"\nall {count} checks passed\n"
 
 
 def write(stream: TextIO, text: str) -> None:

@@ -192,9 +192,14 @@ class PartResult:
     sections: tuple[Section, ...]
 
     @property
+    def checks(self) -> tuple[Check, ...]:
+        """The checks of all sections."""
+        return tuple(check for section in self.sections for check in section.checks)
+
+    @property
     def failed(self) -> tuple[Check, ...]:
         """The checks that did not pass."""
-        return tuple(check for section in self.sections for check in section.checks if not check.passed)
+        return tuple(check for check in self.checks if not check.passed)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything in it, and whether every check passed."""

@@ -14,14 +14,14 @@ __all__ = ["PARTS", "SCHEMA", "failures", "machine", "machine_report", "run_part
 # name -> (module, what --help says of it), in the order they run: being named here is being in the demo
 PARTS = {
     "statefile": ("perfkit.demo.statefile", "JSON state files: five agents update one, a dashboard polls it"),
-    "caching": ("perfkit.demo.caching", "caching: a search front asked the same things again, and by a crowd"),
-    "resilience": ("perfkit.demo.resilience", "resilience: a service that goes down and comes back, and a crowd"),
+    "caching": ("perfkit.demo.caching", "a search front asked the same things again, and by a crowd"),
+    "resilience": ("perfkit.demo.resilience", "a service that goes down and comes back, and a crowd of callers"),
     "pooling": ("perfkit.demo.pooling", "pools: a server behind a login, and it restarts under its callers"),
-    "memory": ("perfkit.demo.memory", "memory: a program that would be killed at its limit lives"),
+    "memory": ("perfkit.demo.memory", "a program that would be killed at its limit lives"),
     "lazyload": ("perfkit.demo.lazyload", "lazy imports: a tool with seven packages, started again and again"),
     "smtp": ("perfkit.demo.smtp", "mail: a server 20 ms away, and one that ends connections"),
-    "sqlite": ("perfkit.demo.sqlite", "SQLite: a hundred agents remember, others recall, and some give up"),
-    "app": ("perfkit.demo.app", "a whole application, done both ways; runs only if it is named"),
+    "sqlite": ("perfkit.demo.sqlite", "a hundred agents remember, others recall, and some give up"),
+    "app": ("perfkit.demo.app", "a whole application, both ways; ten seconds or so, only if named"),
 }
 _ONLY_IF_NAMED = {"app"}  # it uses the parts that the others show one by one
 
@@ -37,9 +37,17 @@ def run_parts(names: Sequence[str], options: Options, progress: Progress) -> Ite
     """
     from importlib import import_module
 
-    for name in dict.fromkeys(names or [name for name in PARTS if name not in _ONLY_IF_NAMED]):
+    chosen = dict.fromkeys(names or [name for name in PARTS if name not in _ONLY_IF_NAMED])
+    for number, name in enumerate(chosen, 1):
         module, _ = PARTS[name]
-        yield import_module(module).run(options, progress)
+        yield import_module(module).run(options, _numbered(progress, number, len(chosen)))
+
+
+def _numbered(progress: Progress, number: int, count: int) -> Progress:
+    """Say which of several parts it is before what is being done."""
+    if count == 1:
+        return progress
+    return lambda doing: progress(f"part {number} of {count}, {doing}")
 
 
 def failures(results: Sequence[PartResult]) -> list[str]:

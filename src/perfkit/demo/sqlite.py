@@ -269,8 +269,8 @@ async def some_give_up(count: int, progress: Progress) -> Section:
     )
     gone = " and ".join(str(count - len(crowd.acknowledged)) for crowd in crowds)
     note = (
-        f"A memory is a row, and one more in its agent's count. {FEW} callers; {gone} of {count} gave up. What has"
-        " begun then is committed by the next caller, as far as it came; by perfkit whole, or not at all."
+        f"A memory is a row, and one more in its agent's count. {FEW} callers; {gone} of {count} gave up. The"
+        " ordinary way, the next caller commits whatever they had done by then; perfkit commits all of it, or nothing."
     )
     took = _comparison("A memory and its count, not given up", [crowd.took for crowd in crowds])
     return Section("Some give up", (took,), checks, note)

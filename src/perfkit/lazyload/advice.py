@@ -79,6 +79,8 @@ def _lines(modules: list[Unread], shorten: Callable[[str], str]) -> Iterator[str
     for file in dict.fromkeys(each.file for each in modules):
         yield ""
         yield f"In {shorten(file)} write"
+        yield "    import perfkit"
+        yield ""
         yield "    with perfkit.lazy_imports():"
         yield from dict.fromkeys(f"        {each.statement}" for each in modules if each.file == file)
 

@@ -83,9 +83,9 @@ def examine(program: Program, progress: Callable[[str], None], output: TextIO) -
     """Run the program twice; what it prints goes to ``output``. Raises ExaminationError."""
     progress("how long Python itself takes, and perfkit")
     ordinary, ours = _of_python_and_perfkit(output)
-    progress("the program, watched")
+    progress("run 1 of 2, to see which lines run")
     record = _watched(program, output)
-    progress("the program, timed")
+    progress("run 2 of 2, to time the imports")
     timed, end = _timed(program, output)
     imports = without(timed, ordinary)
     names = {each.name for each in every(imports)}
