@@ -8,11 +8,10 @@ import signal
 import time
 
 import pytest
-from interrupting import STEP
 
 import perfkit
 
-KILLS = -(-50 // STEP)  # for each durability and way: 200 in all, in `.ci/run` by all interpreters together
+KILLS = 50  # for each durability and way: 200 in all
 TEMP = ".state.json.perfkit-tmp"
 
 

@@ -22,6 +22,11 @@ from perfkit.timing import profiling
 
 
 @pytest.fixture(autouse=True)
+def _only_what_the_test_makes(monkeypatch):
+    monkeypatch.setattr(perfkit.registry, "_live", {})
+
+
+@pytest.fixture(autouse=True)
 def _also_inside_histograms(monkeypatch):
     monkeypatch.setattr(interrupting, "HISTOGRAM", None)
 

@@ -171,13 +171,14 @@ class Site:
         life = Life(mission, time.monotonic())
         with self.started(way, mission, turns) as process:
             listening = threading.Thread(target=_listen, args=(process, life), daemon=True)
-            listening.start()
             try:
+                listening.start()
                 _supervise(process, life)
-            finally:
+            finally:  # its stdout is not closed while somebody listens
                 process.kill()
                 process.wait()
-                listening.join(_PATIENCE)
+                if listening.is_alive():
+                    listening.join(_PATIENCE)
         return life
 
 
