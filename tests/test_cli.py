@@ -227,7 +227,7 @@ def test_ctrl_c_ends_the_whole_application_too(terminal, scratch):
         os.killpg(process.pid, signal.SIGINT)
         said = terminal.read_to_end()
         process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert said.endswith("\rperfkit: interrupted\r\n")
     assert "Traceback" not in said
     assert os.listdir(scratch["TMPDIR"]) == []

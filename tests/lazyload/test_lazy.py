@@ -409,7 +409,7 @@ class TestFailures:
         site.write("X_heavy", "1 / 0")
         with pytest.raises(ZeroDivisionError) as caught:
             _ = program.heavy.value
-        assert caught.value.__notes__ == [site.name(f"'X_heavy' was declared lazily at {program.__file__}:2")]
+        assert caught.value.__notes__ == [f"{site.name('X_heavy')!r} was declared lazily at {program.__file__}:2"]
         assert is_lazy(program.heavy)
 
     def test_the_error_travels_whole(self, heavy, site):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -32,6 +33,7 @@ MEMORY = 120_000_000  # bytes
 MODULES = 30  # of a heavy package
 ROUND_TRIP = 0.01  # seconds to the mail server and back
 _EVERY = 0.01  # seconds between looks at a program's memory
+_LINGERS = 10.0  # seconds, more than a program takes to end that has lost its stdin
 _PATIENCE = 120.0  # seconds until a program is given up
 
 START, START_AND_REPORT = "Start, until the first turn", "Start, and one report of four"
@@ -103,6 +105,22 @@ class Life:
         return sum(given != right for said, rights in pairs for given, right in zip_longest(said, rights))
 
 
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """Give a folder and remove it, though a program may still write there that Ctrl-C left behind as it began.
+
+    Such a program ends by itself: its stdin is closed.
+    """
+    folder = tempfile.mkdtemp(prefix="perfkit-demo-")
+    try:
+        yield folder
+    finally:
+        until = time.monotonic() + _LINGERS
+        while os.path.exists(folder) and time.monotonic() < until:
+            shutil.rmtree(folder, ignore_errors=True)
+            time.sleep(_EVERY)
+
+
 class Site:
     """A folder with what the programs need, and a mail server: ``with Site.opened() as site: …``."""
 
@@ -115,7 +133,7 @@ class Site:
     def opened(cls) -> Iterator[Site]:
         """Make both."""
         authority = Authority()
-        with tempfile.TemporaryDirectory(prefix="perfkit-demo-") as folder:
+        with _temporary_folder() as folder:
             lazyload.write_packages(folder, MODULES)
             Path(folder, "authority.pem").write_bytes(authority.pem())
             with MailServer(authority, round_trip=ROUND_TRIP) as server:
