@@ -21,7 +21,7 @@ def mine(site):
 
 @pytest.fixture
 def program(site):
-    site.write("X_used", "kept = [bytearray(20_000_000)]\nvalue = 7")
+    site.write("X_used", "import mmap\nkept = mmap.mmap(-1, 20_000_000)\nkept.write(bytes(20_000_000))\nvalue = 7")
     site.write("X_never", "")
     return site.run(
         "X_program",

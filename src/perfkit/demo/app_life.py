@@ -33,6 +33,7 @@ MEMORY = 120_000_000  # bytes
 MODULES = 30  # of a heavy package
 ROUND_TRIP = 0.01  # seconds to the mail server and back
 _EVERY = 0.01  # seconds between looks at a program's memory
+_QUIET = 20  # looks at which a folder must be gone
 _LINGERS = 10.0  # seconds, more than a program takes to end that has lost its stdin
 _PATIENCE = 120.0  # seconds until a program is given up
 
@@ -116,7 +117,9 @@ def _temporary_folder() -> Iterator[str]:
         yield folder
     finally:
         until = time.monotonic() + _LINGERS
-        while os.path.exists(folder) and time.monotonic() < until:
+        quiet = 0
+        while quiet < _QUIET and time.monotonic() < until:  # what it compiles makes the folder again
+            quiet = 0 if os.path.exists(folder) else quiet + 1
             shutil.rmtree(folder, ignore_errors=True)
             time.sleep(_EVERY)
 
