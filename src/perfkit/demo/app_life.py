@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -124,6 +125,20 @@ def _temporary_folder() -> Iterator[str]:
             time.sleep(_EVERY)
 
 
+@contextmanager
+def _interrupts_noted() -> Iterator[list[int]]:
+    """Note Ctrl-C in a list instead of raising it, in the main thread; in others nothing is raised anyway."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Site:
     """A folder with what the programs need, and a mail server: ``with Site.opened() as site: …``."""
 
@@ -157,14 +172,20 @@ class Site:
         place = self.place(mission)
         Path(place.state).write_text(json.dumps(work.initial_state(), indent=2))
         command = [sys.executable, "-m", app_program.__name__, way, mission, str(turns), json.dumps(place)]
-        return subprocess.Popen(  # noqa: S603 (ours)
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=self._environment(),
-            start_new_session=True,  # Ctrl-C is ours to handle
-        )
+        with _interrupts_noted() as noted:  # or one could leave a program behind that nobody knows of
+            process = subprocess.Popen(  # noqa: S603 (ours)
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=self._environment(),
+                start_new_session=True,  # Ctrl-C is ours to handle
+            )
+        if noted:
+            process.kill()
+            process.wait()
+            raise KeyboardInterrupt
+        return process
 
     def _environment(self) -> dict[str, str]:
         """Return one in which what is compiled once is kept, but in our folder."""
