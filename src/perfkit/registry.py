@@ -162,9 +162,9 @@ def stats() -> Stats:
 
 def _snapshots() -> Iterator[Snapshot]:
     for part, thing in live():
-        name: object = type(thing).__name__
+        name = type(thing).__name__
         try:
             name = thing.name
-            yield Snapshot(part, thing.name, thing.stats())
+            yield Snapshot(part, name, thing.stats())
         except Exception:  # noqa: BLE001 (a single bad object hides no other)
             logger("registry").exception("stats() of %s %r failed; it is left out", part, name)

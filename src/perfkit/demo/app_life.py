@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -34,8 +33,6 @@ MEMORY = 120_000_000  # bytes
 MODULES = 30  # of a heavy package
 ROUND_TRIP = 0.01  # seconds to the mail server and back
 _EVERY = 0.01  # seconds between looks at a program's memory
-_QUIET = 20  # looks at which a folder must be gone
-_LINGERS = 10.0  # seconds, more than a program takes to end that has lost its stdin
 _PATIENCE = 120.0  # seconds until a program is given up
 
 START, START_AND_REPORT = "Start, until the first turn", "Start, and one report of four"
@@ -108,24 +105,6 @@ class Life:
 
 
 @contextmanager
-def _temporary_folder() -> Iterator[str]:
-    """Give a folder and remove it, though a program may still write there that Ctrl-C left behind as it began.
-
-    Such a program ends by itself: its stdin is closed.
-    """
-    folder = tempfile.mkdtemp(prefix="perfkit-demo-")
-    try:
-        yield folder
-    finally:
-        until = time.monotonic() + _LINGERS
-        quiet = 0
-        while quiet < _QUIET and time.monotonic() < until:  # what it compiles makes the folder again
-            quiet = 0 if os.path.exists(folder) else quiet + 1
-            shutil.rmtree(folder, ignore_errors=True)
-            time.sleep(_EVERY)
-
-
-@contextmanager
 def _interrupts_noted() -> Iterator[list[int]]:
     """Note Ctrl-C in a list instead of raising it, in the main thread; in others nothing is raised anyway."""
     noted: list[int] = []
@@ -151,7 +130,7 @@ class Site:
     def opened(cls) -> Iterator[Site]:
         """Make both."""
         authority = Authority()
-        with _temporary_folder() as folder:
+        with tempfile.TemporaryDirectory(prefix="perfkit-demo-", ignore_cleanup_errors=True) as folder:
             lazyload.write_packages(folder, MODULES)
             Path(folder, "authority.pem").write_bytes(authority.pem())
             with MailServer(authority, round_trip=ROUND_TRIP) as server:

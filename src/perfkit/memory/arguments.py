@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
-from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
+from perfkit._base.checks import check_seconds
 from perfkit._base.sizes import parse_size
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
 
 __all__ = [
     "check_flag",
-    "check_hook",
     "check_limit",
-    "check_name",
-    "check_seconds",
     "check_shares",
-    "check_takes",
     "check_tier",
     "check_timeout",
     "size_of",
@@ -67,18 +57,9 @@ def check_shares(low: float, high: float, critical: float) -> None:
         )
 
 
-def check_seconds(value: object, name: str) -> float:
-    """Return a finite number of seconds, 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number of seconds, 0 or more, not {value!r} ({type(value).__name__})")
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be 0 or more seconds, and finite, not {value!r}")
-    return float(value)
-
-
 def check_timeout(value: object) -> float | None:
     """Return the seconds that may be waited; None for ever."""
-    return None if value is None else check_seconds(value, "timeout")
+    return None if value is None else check_seconds(value, "timeout", least="0 or more")
 
 
 def check_tier(tier: int) -> int:
@@ -86,36 +67,6 @@ def check_tier(tier: int) -> int:
     if type(tier) is not int or tier not in _TIERS:
         raise ValueError(f"tier must be 1, 2 or 3: with the caches, with the collector, or after both; not {tier!r}")
     return tier
-
-
-def check_hook(hook: Any, name: str, call: str) -> None:
-    """Raise TypeError unless ``hook`` is None or a plain function of one argument; ``call`` shows how it is called."""
-    if hook is None:
-        return
-    if not callable(hook) or kind_of(hook) == COROUTINE_FUNCTION:
-        raise TypeError(f"{name} must be a plain function, called as {call}, not {hook!r}")
-    check_takes(hook, 1, f"{name} is called as {call}")
-
-
-def check_takes(function: Callable[..., Any], count: int, how: str) -> None:
-    """Raise TypeError unless a function can be called with so many arguments; where it doesn't say, it is believed."""
-    from inspect import signature
-
-    try:
-        shown = signature(function)
-    except (TypeError, ValueError):
-        return
-    try:
-        shown.bind(*range(count))
-    except TypeError:
-        raise TypeError(f"{how}, and {function!r} takes {shown}") from None
-
-
-def check_name(name: str | None) -> str | None:
-    """Return a name, or None where there is none."""
-    if name is not None and not isinstance(name, str):
-        raise TypeError(f"name must be a str, not {name!r}")
-    return name
 
 
 def check_flag(flag: bool, name: str) -> bool:

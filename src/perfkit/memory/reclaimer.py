@@ -7,8 +7,10 @@ import os
 import weakref
 from types import MethodType
 
+from perfkit._base.calling import check_takes
+from perfkit._base.checks import check_name, check_seconds
 from perfkit._base.decorating import COROUTINE_FUNCTION, checked_kind
-from perfkit.memory.arguments import check_name, check_seconds, check_takes, check_tier
+from perfkit.memory.arguments import check_tier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,12 +52,12 @@ class Reclaimer:
         self, fn: Callable[[int], object], *, tier: int = 3, cooldown: float = 5.0, name: str | None = None
     ) -> None:
         self._is_async = checked_kind(fn, "Reclaimer") == COROUTINE_FUNCTION
-        check_takes(fn, 1, "a reclaimer is called as fn(need_bytes)")
+        check_takes(fn, "a reclaimer", "fn(need_bytes)", 1)
         self._function: Callable[[], Any] = weakref.WeakMethod(fn) if isinstance(fn, MethodType) else lambda: fn
         self._loop = running_loop() if self._is_async else None
         self._pid = os.getpid()
         self.tier = check_tier(tier)
-        self.cooldown = check_seconds(cooldown, "cooldown")
+        self.cooldown = check_seconds(cooldown, "cooldown", least="0 or more")
         self.name = check_name(name) or getattr(fn, "__qualname__", None) or repr(fn)
         self.runs = self.errors = self.hung = self.skipped = self.freed_bytes = 0
         self.seconds = 0.0

@@ -17,10 +17,12 @@ from typing import TypeVar
 
 from perfkit import registry
 from perfkit._base import fork
+from perfkit._base.calling import check_takes
+from perfkit._base.checks import check_hook, check_name
 from perfkit._base.decorating import COROUTINE_FUNCTION, kind_of
 from perfkit._base.logs import logger
 from perfkit.memory import pace
-from perfkit.memory.arguments import check_flag, check_hook, check_limit, check_name, check_shares, check_takes, size_of
+from perfkit.memory.arguments import check_flag, check_limit, check_shares, size_of
 from perfkit.memory.guard import admission
 from perfkit.memory.hands import Hands
 from perfkit.memory.levels import Escalation, Levels
@@ -252,7 +254,7 @@ class MemoryWatchdog:
             raise TypeError(f"track() takes an object with a method release_memory(), not {thing!r}")
         if kind_of(release) == COROUTINE_FUNCTION:
             raise TypeError(f"release_memory() must be a plain method: nobody awaits that of {thing!r}")
-        check_takes(release, 0, "release_memory() is called without arguments")
+        check_takes(release, "release_memory", "release_memory()", 0)
         self._relief.track(thing)
         return thing
 

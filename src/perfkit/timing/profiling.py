@@ -241,8 +241,7 @@ class _Profiler:
         """Return what to record a call in, or None if that can't be now."""
         from cProfile import Profile
 
-        profile = Profile()
-        if _is_observed() or not _slot.take(profile):
+        if _is_observed() or not _slot.take(profile := Profile()):
             self._skipped += 1
             return None
         if number < self._due:  # another call was faster
